@@ -1,0 +1,4 @@
+"""The Kubernetes API of the operator as typed values.
+
+Decides what a manifest may say and how it is read. Never asks a server and knows no broker's native objects.
+"""
