@@ -1,0 +1,146 @@
+"""The two protocols that a broker's folder implements, and what a connection is made from. Decides nothing.
+
+Adding a broker: one folder, one union member in the API, one line in `registry`, and it passes `tests/contract`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from channel_operator.api.broker import BrokerSpec
+from channel_operator.core.model import (
+    Assembled,
+    Capabilities,
+    Change,
+    Compiled,
+    Difference,
+    Observation,
+    Outcome,
+    Part,
+    Resolved,
+    Resource,
+    ResourceId,
+    Secret,
+    Subject,
+)
+
+__all__ = ["Connection", "Driver", "NoRecorder", "Recorder", "Session"]
+
+
+class Recorder(Protocol):
+    """Where a session reports its calls (metrics); telemetry implements it, tests count with it."""
+
+    def request(self, operation: str, outcome: str, seconds: float) -> None:
+        """Report one call to the broker: operation `put_queue`, outcome `ok`/`refused`/`unreachable`/`error`."""
+
+
+class NoRecorder:
+    """A recorder that keeps nothing."""
+
+    def request(self, operation: str, outcome: str, seconds: float) -> None:
+        """Drop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Everything a session is opened with. Two equal connections need no new session.
+
+    `certificate` and `private_key`, `ca` are PEM texts; `ca` None = the system's authorities. `operator_id` marks the
+    users we make. `allowed_hosts`: names or addresses that may be reached although they are loopback or link-local;
+    if `only_allowed_hosts`, no others at all.
+    """
+
+    name: str
+    """`namespace/name` of the Broker, for messages."""
+    spec: BrokerSpec
+    username: str
+    password: Secret | None
+    operator_id: str
+    certificate: str | None = None
+    private_key: Secret | None = None
+    ca: str | None = None
+    allowed_hosts: frozenset[str] = frozenset()
+    only_allowed_hosts: bool = False
+
+
+class Driver(Protocol):
+    """The pure side of a broker: no I/O, no clock, no state. One instance per Broker object."""
+
+    @property
+    def separator(self) -> str:
+        """The reserved character that starts derived names (`_`)."""
+
+    def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
+        """Turn an accepted object into its parts. With problems, the parts are those of `hold`."""
+
+    def hold(self, subject: Subject) -> Compiled:
+        """Say: what this object has on the broker stays as it is."""
+
+    def withdraw(self, subject: Subject) -> Compiled:
+        """Say: this object is deleted. What it holds goes by `subject.removal`; None keeps what holds data."""
+
+    def assemble(
+        self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
+    ) -> Assembled:
+        """Combine what all owners say of one native object.
+
+        `held_names`: native names of channels on hold; a shared object (a permission) keeps what it has on those, as
+        found in `observed`.
+        """
+
+    def diff(self, desired: Resource, observed: Resource) -> Difference | None:
+        """Compare; None = the broker has what is desired."""
+
+    def stage(self, change: Change) -> int:
+        """Where the change stands in the order of writing: lower first."""
+
+    def foreign(self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
+        """Find what others attached to owned objects (a binding made by hand): drift, to be removed."""
+
+    def leftovers(self, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:
+        """Find the users (with their rights) that carry this operator's mark: those without a manifest are removed."""
+
+    def attached(self, rid: ResourceId, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:
+        """Find what depends on `rid` natively and must be there or go with it."""
+
+    def name_of(self, rid: ResourceId) -> str | None:
+        """Return the native name for the orphan count, None for what has none of its own (bindings, rights)."""
+
+    def binding(self, user: Resolved, *, channels: Sequence[Mapping[str, Any]], ca: str | None) -> Mapping[str, str]:
+        """Return the entries of a user's binding Secret (Service Binding), password included."""
+
+    def describe(self, change: Change) -> str:
+        """Say in one line, without secrets, what a change does: `+ queue billing.invoices (quorum)`."""
+
+
+class Session(Protocol):
+    """The I/O side: one open connection to a broker. Every call is idempotent and bounded in time.
+
+    Raises Unreachable (no answer), CredentialsRefused, Blocked or Retry; never a library's own error.
+    """
+
+    async def probe(self) -> Capabilities:
+        """Ask the management plane what it is."""
+
+    async def probe_data_plane(self) -> str | None:
+        """Connect the way clients do; None = well, else what is wrong, as a sentence."""
+
+    async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
+        """Read everything in the fewest calls (None), or just these ids."""
+
+    async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Write the changes, stage by stage; one outcome each, in the same order. Re-reads before it overwrites or
+        deletes what the broker itself would not guard."""
+
+    async def close(self) -> None:
+        """Release every connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSupport:
+    """One line of the field table: who honours a field on this broker (and queue type)."""
+
+    kind: str
+    field: str
+    support: Mapping[str, str] = field(default_factory=dict)
+    """Column (`RabbitMQ`, `RabbitMQ classic`, `Kafka`) → `Broker`, `Client`, or `Refused: Reason`."""
