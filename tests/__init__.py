@@ -1,0 +1,1 @@
+"""Tests of the operator, and the lab they run in."""
