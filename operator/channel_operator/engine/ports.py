@@ -75,8 +75,10 @@ class SecretData:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """A Lease as it was read. `holder` is empty when nobody holds it; times are the holder's wall clock: never trust
-    them for more than display."""
+    """A Lease as it was read. `holder` is empty when nobody holds it.
+
+    The times are the wall clock of whoever wrote them: for display, never for decisions.
+    """
 
     resource_version: str
     holder: str
