@@ -1,0 +1,110 @@
+{{- define "channel-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "channel-operator.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "channel-operator.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "channel-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "channel-operator.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Names of cluster-scoped objects carry the namespace, so that two releases of one name do not meet. */ -}}
+{{- define "channel-operator.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "channel-operator.fullname" .) | trunc 200 -}}
+{{- end -}}
+
+{{- define "channel-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "channel-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "channel-operator.labels" -}}
+{{ include "channel-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "channel-operator.image" -}}
+{{- with .Values.image -}}
+{{- $repository := .repository -}}
+{{- if .registry }}{{- $repository = printf "%s/%s" .registry .repository }}{{- end -}}
+{{- printf "%s:%s" $repository (default $.Chart.AppVersion .tag) -}}
+{{- with .digest }}@{{ . }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What the operator does in a namespace it works in; nothing else is granted. */ -}}
+{{- define "channel-operator.namespacedRules" -}}
+- apiGroups: [channel-operator.dev]
+  resources: [brokers, brokerusers, queues, topics, subscriptions]
+  verbs: [get, list, watch, patch]
+- apiGroups: [channel-operator.dev]
+  resources: [brokers/status, brokerusers/status, queues/status, topics/status, subscriptions/status]
+  verbs: [patch]
+# Read by name, never listed: broker credentials, users' own passwords, and the binding Secrets.
+# A binding Secret is deleted only to replace it when its immutable type must change, and only if owned.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, update, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- /* Each value is a setting of the operator; see its --help. */ -}}
+{{- define "channel-operator.env" -}}
+- name: CHANNEL_OPERATOR_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: CHANNEL_OPERATOR_LEASE_NAME
+  value: {{ include "channel-operator.fullname" . }}
+- name: CHANNEL_OPERATOR_METRICS_ADDRESS
+  value: {{ printf "0.0.0.0:%d" (int .Values.metrics.port) | quote }}
+- name: CHANNEL_OPERATOR_HEALTH_ADDRESS
+  value: {{ printf "0.0.0.0:%d" (int .Values.health.port) | quote }}
+- name: CHANNEL_OPERATOR_LOG_FORMAT
+  value: {{ .Values.operator.logFormat }}
+- name: CHANNEL_OPERATOR_LOG_LEVEL
+  value: {{ .Values.operator.logLevel }}
+- name: CHANNEL_OPERATOR_MAX_POLICIES
+  value: {{ .Values.operator.maxPolicies | quote }}
+{{- with .Values.watch.namespaces }}
+- name: CHANNEL_OPERATOR_NAMESPACES
+  value: {{ join "," (uniq .) | quote }}
+{{- end }}
+{{- with .Values.operator.operatorId }}
+- name: CHANNEL_OPERATOR_OPERATOR_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.operator.allowedBrokerHosts }}
+- name: CHANNEL_OPERATOR_ALLOWED_BROKER_HOSTS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
