@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from channel_operator.api.common import ChannelSpec, NamespaceConsent, ObjectRef, ObjectRefs
 from channel_operator.api.kafka import GROWTH, GrowFrom, GrowingPartitions, KafkaSettings
-from channel_operator.api.schema import IMMUTABLE, Model, model, mutable
+from channel_operator.api.schema import IMMUTABLE, Model, Rule, model, mutable
 from channel_operator.api.values import Duration, Flag, Quantity, Replicas
 
 __all__ = ["Compaction", "Retention", "Storage", "TopicKafka", "TopicRabbitMQ", "TopicSpec"]
