@@ -1,0 +1,115 @@
+"""How RabbitMQ's objects hang together: what is written before what, what is attached to what, what is whose.
+
+Decides the order of writing. Never decides whether something is written.
+"""
+
+from collections.abc import Collection, Mapping
+
+from channel_operator.brokers.rabbitmq.names import DEAD_SUFFIX
+from channel_operator.brokers.rabbitmq.resources import (
+    BINDING,
+    EXCHANGE,
+    PERMISSION,
+    QUEUE,
+    USER,
+    Binding,
+    User,
+    exchange_id,
+    permission_id,
+    queue_id,
+)
+from channel_operator.core.model import Action, Change, Resource, ResourceId
+
+__all__ = [
+    "BUILD_STAGES",
+    "attached",
+    "endpoints",
+    "foreign_bindings",
+    "holds_data",
+    "is_dead_letter_queue",
+    "marked_users",
+    "name_of",
+    "stage",
+]
+
+BUILD_STAGES = 3
+"""Stages below this one only add; from it on something is taken away."""
+
+
+def holds_data(rid: ResourceId) -> bool:
+    """Whether deleting this object could lose messages."""
+    return rid.kind == QUEUE
+
+
+def is_dead_letter_queue(rid: ResourceId) -> bool:
+    """Whether it is some channel's own dead-letter queue: only derived names end so."""
+    return rid.kind == QUEUE and rid.path[0].endswith(DEAD_SUFFIX)
+
+
+def stage(change: Change) -> int:
+    """Order the writes, in the fewest rounds that keep what is referred to ahead of what refers to it.
+
+    Building: exchanges, dead-letter queues, users (0); queues, bindings of dead letters, rights (1); entry bindings
+    (2), so that no message comes in before its dead letter has a place. Taking away: users and rights that shrink (3),
+    rights that end (4), queues (5), bindings (6), exchanges and dead-letter queues (7).
+    """
+    rid = change.id
+    if change.action is Action.DELETE or change.narrows:
+        return _removal_stage(rid, change)
+    if rid.kind == QUEUE:
+        return 0 if is_dead_letter_queue(rid) else 1
+    if rid.kind == BINDING:
+        return 1 if rid.path[2].endswith(DEAD_SUFFIX) else 2
+    return 1 if rid.kind == PERMISSION else 0
+
+
+def _removal_stage(rid: ResourceId, change: Change) -> int:
+    if rid.kind == PERMISSION:
+        return 3 if change.action is not Action.DELETE else 4
+    if rid.kind == QUEUE:
+        return 7 if is_dead_letter_queue(rid) else 5
+    return {USER: 3, BINDING: 6}.get(rid.kind, 7)
+
+
+def endpoints(binding: ResourceId) -> tuple[ResourceId, ResourceId]:
+    """Return what a binding connects: its source exchange and its destination."""
+    source, kind, destination = binding.path[:3]
+    return exchange_id(source), exchange_id(destination) if kind == "exchange" else queue_id(destination)
+
+
+def foreign_bindings(observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
+    """Find bindings that others made from or to an object of ours."""
+    return [
+        rid
+        for rid in observed
+        if rid.kind == BINDING and rid not in owned and any(end in owned for end in endpoints(rid))
+    ]
+
+
+def attached(rid: ResourceId, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:
+    """Find what goes when this object goes: bindings with either end, a user's permission."""
+    match rid.kind:
+        case "User":
+            right = permission_id(rid.path[0])
+            return [right] if right in observed else []
+        case "Queue" | "Exchange":
+            return [
+                other for other, found in observed.items() if isinstance(found, Binding) and rid in endpoints(other)
+            ]
+        case _:
+            return []
+
+
+def marked_users(observed: Mapping[ResourceId, Resource], tag: str) -> list[ResourceId]:
+    """Find the users that carry a tag, each with its permission."""
+    found = []
+    for rid, resource in observed.items():
+        if isinstance(resource, User) and tag in resource.tags:
+            found.append(rid)
+            found += attached(rid, observed)
+    return found
+
+
+def name_of(rid: ResourceId) -> str | None:
+    """Return the name of what has one of its own."""
+    return rid.path[0] if rid.kind in {QUEUE, EXCHANGE, USER} else None
