@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab.progress import step
+
 
 def root() -> Path:
     """Return the lab's cache folder (made on first use)."""
@@ -36,7 +38,11 @@ def locked(name: str) -> Iterator[None]:
     folder = root() / "locks"
     folder.mkdir(exist_ok=True)
     with (folder / name).open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step(f"Waiting for another process ({name})"):
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

@@ -1,0 +1,54 @@
+"""The whole lab in one object: authority, control plane and RabbitMQ, started together and stopped together."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+from tests.lab.binaries import ensure
+from tests.lab.kubernetes import ControlPlane
+from tests.lab.rabbitmq import RabbitMQ
+from tests.lab.rabbitmq_install import Version, install
+from tests.lab.tls import CertificateAuthority
+
+
+def build() -> None:
+    """Make everything the lab runs, both RabbitMQ versions included, so that starting takes seconds."""
+    ensure()
+    install("current")
+    install("previous")
+
+
+class Lab:
+    """A lab in its own folder. Several can run side by side."""
+
+    def __init__(
+        self, state_dir: Path, *, rabbitmq: Version = "current", fsync: bool = True, audit: bool = False
+    ) -> None:
+        self.state_dir = state_dir
+        self.ca = CertificateAuthority.create("lab-ca")
+        self.control_plane = ControlPlane(state_dir / "kubernetes", fsync=fsync, audit=audit)
+        self.rabbitmq = RabbitMQ(state_dir / "rabbitmq", self.ca, version=rabbitmq)
+
+    def start(self) -> Self:
+        """Start both servers at the same time and wait for both; stop both if one fails."""
+        with ThreadPoolExecutor(2) as pool:
+            started = [pool.submit(part.start) for part in (self.control_plane, self.rabbitmq)]
+        try:
+            for part in started:
+                part.result()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop what runs; the folder stays."""
+        with ThreadPoolExecutor(2) as pool:
+            for part in [pool.submit(part.stop) for part in (self.control_plane, self.rabbitmq)]:
+                part.result()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
