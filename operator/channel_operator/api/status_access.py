@@ -1,0 +1,169 @@
+"""What the operator says of a Broker and of a BrokerUser.
+
+Decides shape and bounds. Never decides what is true.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from channel_operator.api.meta import Kind
+from channel_operator.api.schema import Model, Text, elements, model
+from channel_operator.api.status import (
+    MAX_GRANTS,
+    ChannelStatus,
+    Name,
+    Origin,
+    PlanStatus,
+    Status,
+    Total,
+    Word,
+)
+from channel_operator.api.values import Flag
+
+__all__ = [
+    "MAX_ORPHANS",
+    "STATUSES",
+    "AccessGrant",
+    "Binding",
+    "BrakeStatus",
+    "BrokerStatus",
+    "BrokerUserStatus",
+    "Channels",
+    "IssuedCredentials",
+    "Orphans",
+    "PatternBytes",
+]
+
+MAX_ORPHANS: Final = 20
+
+
+@model
+class Channels(Model):
+    """The channels on a broker."""
+
+    total: Total
+    """All of them."""
+    ready: Total
+    """Those with Ready True."""
+    drifted: Total
+    """Those with Drifted True."""
+
+
+@model
+class Orphans(Model):
+    """Objects within the naming prefixes that no manifest names. Only shown, never touched."""
+
+    count: Total
+    """How many."""
+    names: Annotated[tuple[Name, ...], elements("atomic", at_most=MAX_ORPHANS)] = ()
+    """The first of them."""
+
+
+@model
+class BrakeStatus(Model):
+    """Whether deletions and revocations wait for a person."""
+
+    engaged: Flag
+    """true: they wait."""
+    token: Word | None = None
+    """Value for the annotation channel-operator.dev/release-brake that lets these go on."""
+
+
+@model
+class BrokerStatus(Status):
+    """What the operator found at the broker."""
+
+    product: Word | None = None
+    """RabbitMQ or Kafka."""
+    version: Word | None = None
+    """The broker's version."""
+    identity: Name | None = None
+    """What tells this broker from any other: RabbitMQ's internal cluster id and virtual host, or Kafka's cluster id."""
+    capabilities: Annotated[tuple[Annotated[str, Text(max_length=100)], ...], elements("set", at_most=64)] = ()
+    """Features and plugins that matter here."""
+    channels: Channels | None = None
+    """The channels on this broker."""
+    orphans: Orphans | None = None
+    """Objects within the naming prefixes that no manifest names."""
+    brake: BrakeStatus | None = None
+    """Whether deletions and revocations wait for a person."""
+    last_observed_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the whole broker was last looked at."""
+
+
+@model
+class Binding(Model):
+    """The binding, as the Service Binding specification has it."""
+
+    name: Name
+    """Name of the Secret with addresses and credentials."""
+
+
+@model
+class IssuedCredentials(Model):
+    """The credentials in the binding Secret."""
+
+    issued_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When they were made."""
+    secret_version: Word | None = None
+    """resourceVersion of the Secret that was last written or read."""
+
+
+@model
+class AccessGrant(Model):
+    """One channel that this user may use."""
+
+    kind: Word
+    """Queue, Topic or Subscription."""
+    namespace: Name
+    """Namespace of the channel."""
+    name: Name
+    """Name of the channel."""
+    role: Word
+    """What it may do there: Producer, Consumer, DeadLetterConsumer."""
+
+
+@model
+class PatternBytes(Model):
+    """Bytes used of each permission pattern on RabbitMQ; the broker's limit is 1024 each."""
+
+    configure: Total | None = None
+    """Pattern for declaring."""
+    write: Total | None = None
+    """Pattern for publishing."""
+    read: Total | None = None
+    """Pattern for consuming."""
+
+
+@model
+class BrokerUserStatus(Status):
+    """What the operator found and did."""
+
+    broker: Name | None = None
+    """The Broker, as namespace/name."""
+    username: Name | None = None
+    """User name on the broker."""
+    binding: Binding | None = None
+    """The binding Secret."""
+    credentials: IssuedCredentials | None = None
+    """The credentials in the binding Secret."""
+    origin: Origin | None = None
+    """Created: made by the operator. Adopted: it existed and was taken over."""
+    grants: Annotated[tuple[AccessGrant, ...], elements("atomic", at_most=MAX_GRANTS)] = ()
+    """Channels that this user may use, the first of them."""
+    grant_count: Total | None = None
+    """How many there are."""
+    permission_bytes: PatternBytes | None = None
+    """Bytes used of each permission pattern on RabbitMQ."""
+    plan: PlanStatus | None = None
+    """What would change: under managementPolicy Observe, or when a change is blocked."""
+
+
+STATUSES: Final[dict[Kind, type[Status]]] = {
+    Kind.BROKER: BrokerStatus,
+    Kind.BROKER_USER: BrokerUserStatus,
+    Kind.QUEUE: ChannelStatus,
+    Kind.TOPIC: ChannelStatus,
+    Kind.SUBSCRIPTION: ChannelStatus,
+}
