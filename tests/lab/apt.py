@@ -19,14 +19,11 @@ _KEYRINGS = (
 
 
 def mirror() -> str:
-    """Return the address of the Debian mirror this machine uses."""
+    """Return the address of the Debian mirror this machine uses; raises MissingToolError if there is none."""
     if chosen := os.environ.get("LAB_DEBIAN_MIRROR"):
         return chosen
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise MissingToolError(
-            "RabbitMQ is taken from Debian packages and this machine has no apt-get and dpkg-deb: "
-            "run on Debian, or set RABBITMQ_LAB_URL to a RabbitMQ 4 with the management plugin"
-        )
+        raise MissingToolError("apt-get and dpkg-deb are missing: this needs Debian")
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(CREATED_BY) $(COMPONENT) $(REPO_URI)"],
         capture_output=True,
@@ -38,8 +35,7 @@ def mirror() -> str:
         if kind == "Packages" and component == "main" and address.rstrip("/").endswith("/debian"):
             return address.rstrip("/")
     raise MissingToolError(
-        "apt knows no Debian mirror on this machine: set LAB_DEBIAN_MIRROR to one and install debian-archive-keyring, "
-        "or set RABBITMQ_LAB_URL to a running RabbitMQ 4"
+        "apt knows no Debian mirror: set LAB_DEBIAN_MIRROR to one, and install debian-archive-keyring"
     )
 
 
@@ -47,7 +43,10 @@ class Suite:
     """One Debian suite (for example `trixie`) seen through a private apt root in `folder`."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        """Prepare the root and fetch the suite's package list; raises LabError if the mirror lacks the suite."""
+        """Prepare the root and fetch the suite's package list.
+
+        Raises LabError if the mirror lacks the suite, MissingToolError if this machine cannot use any.
+        """
         self.name = name
         for part in ("sources.d", "state/lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ def up(name: str, rabbitmq: Version) -> Description:
         place.mkdir(parents=True, mode=0o700)
         read, write = os.pipe()
         with (place / "lab.log").open("ab") as log:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "tests.lab", "serve", name, rabbitmq, str(write)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -77,8 +77,13 @@ def up(name: str, rabbitmq: Version) -> Description:
                 cwd=Path(__file__).parents[2],
             )
         os.close(write)
-        with os.fdopen(read) as pipe:
-            pipe.read()  # ends when the lab works or has died
+        try:
+            with os.fdopen(read) as pipe:
+                pipe.read()  # ends when the lab works or has died
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
         if found := find(name):
             return found
         raise LabError(f"the lab did not start:\n{(place / 'lab.log').read_text().strip()}")

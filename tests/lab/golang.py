@@ -98,7 +98,7 @@ def _toolchain(module: Path) -> Path:
     try:
         return _fetch()
     except LabError as error:
-        raise MissingToolError(f"Go {_SERIES} or newer is missing: install it. (Tried Debian: {error})") from error
+        raise MissingToolError(f"Go {_SERIES} or newer is missing: install it. From Debian packages: {error}") from None
 
 
 def _version(go: Path, module: Path) -> tuple[int, int]:
@@ -120,6 +120,8 @@ def _fetch() -> Path:
                     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
                         packages = [f"golang-{_SERIES}-go", f"golang-{_SERIES}-src"]
                         Suite(suite, Path(scratch)).unpack(packages, folder)
+                except MissingToolError:
+                    raise
                 except LabError as error:
                     errors.append(str(error))
                 else:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tests.lab import cache
 from tests.lab.apt import Suite
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, MissingToolError
 from tests.lab.progress import step
 
 Version = Literal["current", "previous"]
@@ -67,6 +67,10 @@ def install(version: Version) -> Installation:
                 report(f"suite {suite}")
                 try:
                     found = _unpack(suite, folder)
+                except MissingToolError as error:
+                    raise MissingToolError(
+                        f"RabbitMQ comes from Debian packages. {error}. Or set RABBITMQ_LAB_URL to a RabbitMQ 4."
+                    ) from None
                 except LabError as error:
                     errors.append(str(error))
                     shutil.rmtree(folder, ignore_errors=True)
