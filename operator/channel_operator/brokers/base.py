@@ -109,6 +109,9 @@ class Driver(Protocol):
     def binding(self, user: Resolved, *, channels: Sequence[Mapping[str, Any]], ca: str | None) -> Mapping[str, str]:
         """Return the entries of a user's binding Secret (Service Binding), password included."""
 
+    def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
+        """Return what a user's status shows of its native objects: on RabbitMQ `permissionBytes`."""
+
     def describe(self, change: Change) -> str:
         """Say in one line, without secrets, what a change does: `+ queue billing.invoices (quorum)`."""
 

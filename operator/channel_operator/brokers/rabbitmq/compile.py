@@ -224,6 +224,15 @@ class RabbitMQDriver:
             raise ValueError("only a user whose password is known has a binding")
         return binding_secret(self._spec, user.subject.name, user.password, channels=channels, ca=ca)
 
+    def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
+        """See `brokers.base.Driver.user_facts`."""
+        found = next((p for p in map(observed.get, ids) if isinstance(p, Permission)), None)
+        if found is None:
+            return {"permissionBytes": None}
+        return {
+            "permissionBytes": {name: len(getattr(found, name).encode()) for name in ("configure", "write", "read")}
+        }
+
     def describe(self, change: Change) -> str:
         """See `brokers.base.Driver.describe`."""
         return describe.describe(change)

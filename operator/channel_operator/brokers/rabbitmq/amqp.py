@@ -1,0 +1,149 @@
+"""The data plane, reached the way clients reach it: AMQP 0-9-1 over TLS.
+
+Decides whether clients could log in. Blocking calls run in a thread for each connection, never on the event loop.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+import pika
+import pika.exceptions
+
+from channel_operator.brokers.base import Connection, Recorder
+from channel_operator.brokers.rabbitmq import failures
+from channel_operator.brokers.rabbitmq.messages import Count
+from channel_operator.brokers.rabbitmq.network import AddressRules, resolve, tls_context
+from channel_operator.errors import Unreachable
+
+__all__ = ["DataPlane"]
+
+_SECONDS: Final = 4.0
+_NOT_FOUND: Final = 404
+
+_T = TypeVar("_T")
+
+
+class DataPlane:
+    """Opens short AMQP connections to the first client address."""
+
+    def __init__(self, connection: Connection, recorder: Recorder) -> None:
+        rabbitmq = connection.spec.rabbitmq
+        if rabbitmq is None or connection.password is None:
+            raise ValueError("the data plane needs a Broker of type RabbitMQ and a password")
+        self._connection = connection
+        self._vhost = rabbitmq.vhost
+        self._address = next(iter(rabbitmq.clients.addresses), None)
+        self._rules = AddressRules(connection.allowed_hosts, only=connection.only_allowed_hosts)
+        self._recorder = recorder
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the Broker says where clients connect."""
+        return self._address is not None
+
+    async def probe(self) -> None:
+        """Log in and open a channel. Raises Unreachable with what is wrong, in a user's words."""
+        await self._run("amqp_probe", lambda channel: None)
+
+    async def declared(self, queue: str) -> Count | None:
+        """Count ready messages and consumers by a passive declare; None when the queue does not exist."""
+
+        def count(channel: Any) -> Count | None:
+            try:
+                method = channel.queue_declare(queue, passive=True).method
+            except pika.exceptions.ChannelClosedByBroker as error:
+                if error.reply_code == _NOT_FOUND:
+                    return None
+                raise
+            return Count(int(method.message_count), int(method.consumer_count))
+
+        return await self._run("amqp_count", count)
+
+    async def _run(self, operation: str, action: Callable[[Any], _T]) -> _T:
+        address = self._address
+        if address is None:
+            raise Unreachable(f"Broker {self._connection.name}: spec.rabbitmq.clients.addresses is empty")
+        where = f"AMQP at {address} (Broker {self._connection.name})"
+        host, _, port = address.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        loop = asyncio.get_running_loop()
+        started, outcome = loop.time(), "unreachable"
+        try:
+            addresses = await resolve(host, int(port), self._rules)
+            parameters = self._parameters(addresses[0], int(port), host)
+            result = await asyncio.to_thread(_use, parameters, action)
+            outcome = "ok"
+        except pika.exceptions.AMQPError as error:
+            raise Unreachable(f"{where}: {_words(error, self._connection.username, self._vhost)}") from None
+        except OSError as error:
+            raise failures.from_exception(error, where) from None
+        else:
+            return result
+        finally:
+            self._recorder.request(operation, outcome, loop.time() - started)
+
+    def _parameters(self, address: str, port: int, host: str) -> Any:
+        context: ssl.SSLContext | None = tls_context(self._connection)
+        name = self._connection.spec.tls.server_name or host
+        password = self._connection.password
+        return pika.ConnectionParameters(
+            host=address,
+            port=port,
+            virtual_host=self._vhost,
+            credentials=pika.PlainCredentials(self._connection.username, password.reveal() if password else ""),
+            ssl_options=pika.SSLOptions(context, name) if context is not None else None,
+            socket_timeout=_SECONDS,
+            stack_timeout=_SECONDS,
+            blocked_connection_timeout=_SECONDS,
+            connection_attempts=1,
+            heartbeat=0,
+            client_properties={"connection_name": "channel-operator"},
+        )
+
+
+@contextlib.contextmanager
+def _opened(parameters: Any) -> Iterator[Any]:
+    connection = pika.BlockingConnection(parameters)
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+            connection.close()
+
+
+def _use(parameters: Any, action: Callable[[Any], _T]) -> _T:
+    """Open, act, close; runs in a thread. pika wraps what it meets in exceptions that differ by stage."""
+    try:
+        with _opened(parameters) as connection:
+            return action(connection.channel())
+    except pika.exceptions.AMQPConnectionError as error:
+        inner = next((one for one in _nested(error) if isinstance(one, OSError)), None)
+        if inner is not None:
+            raise inner from None
+        raise
+
+
+def _nested(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors that pika's connection workflow keeps as arguments, lists of them included."""
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, BaseException):
+            yield current
+            pending += [*current.args, current.__cause__, getattr(current, "exceptions", None)]
+        elif isinstance(current, list | tuple):
+            pending += current
+
+
+def _words(error: BaseException, username: str, vhost: str) -> str:
+    for one in _nested(error):
+        if isinstance(one, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
+            return f'refused the login of user "{username}"; correct the Secret with the credentials'
+        if isinstance(one, pika.exceptions.ProbableAccessDeniedError):
+            return f'user "{username}" has no access to the virtual host "{vhost}"; give it permissions there'
+        if isinstance(one, pika.exceptions.IncompatibleProtocolError):
+            return "the answer is not AMQP; state the AMQP port in spec.rabbitmq.clients.addresses"
+    return "the connection broke; check that the address in spec.rabbitmq.clients.addresses is the AMQP port with TLS"

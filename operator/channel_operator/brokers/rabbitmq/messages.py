@@ -1,0 +1,55 @@
+"""Whether a queue is empty, seen from both planes. Decides when a queue may be deleted as empty. Never deletes one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from channel_operator.brokers.rabbitmq.http import ManagementClient, path
+
+__all__ = ["STATISTICS_TICK", "Count", "count_messages", "is_empty"]
+
+STATISTICS_TICK: Final = 5.0
+"""Seconds between the broker's own counts of a queue (quorum queues and management statistics alike)."""
+_MARGIN: Final = 0.6
+
+
+class Count(NamedTuple):
+    """Messages of a queue, those that consumers hold included, and its consumers."""
+
+    messages: int
+    consumers: int
+
+
+async def count_messages(client: ManagementClient, name: str) -> Count | None:
+    """Read what the management plane last counted: up to one tick old. None when the queue is not there."""
+    target = path("queues", client.vhost, name)
+    answer = await client.get("count_messages", target, accept=(HTTPStatus.NOT_FOUND,))
+    if not answer.ok or not isinstance(answer.data, dict):
+        return None
+    ready, unacknowledged, total = (
+        int(answer.data.get(key) or 0) for key in ("messages_ready", "messages_unacknowledged", "messages")
+    )
+    return Count(max(total, ready + unacknowledged), int(answer.data.get("consumers") or 0))
+
+
+async def is_empty(
+    client: ManagementClient, name: str, passive: Callable[[str], Awaitable[Count | None]], *, tick: float
+) -> bool:
+    """Whether a queue that nothing is bound to any more has no message, ready or unacknowledged, and no consumer.
+
+    The management plane knows unacknowledged messages but counts every 5 s; a passive declare is exact but knows only
+    ready ones. Both must say nothing, before and after a tick. A queue that is gone is empty.
+    """
+    for attempt in range(2):
+        if attempt:
+            await asyncio.sleep(tick + _MARGIN)
+        counted, declared = await asyncio.gather(count_messages(client, name), passive(name))
+        if counted is None or declared is None:
+            return True
+        if counted.messages or declared.messages:
+            return False
+        # Connections of users whose rights were just withdrawn are closing: they may still count at first.
+        if attempt and (counted.consumers or declared.consumers):
+            return False
+    return True

@@ -1,0 +1,218 @@
+"""Reads what a broker is and has: everything in three calls, or single objects.
+
+Decides how the broker's JSON becomes resources. What has an unknown shape is left out, never guessed. Never writes.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from channel_operator.brokers.rabbitmq.http import ManagementClient, path
+from channel_operator.brokers.rabbitmq.resources import (
+    BINDING,
+    EXCHANGE,
+    PERMISSION,
+    QUEUE,
+    QUEUE_TYPE,
+    USER,
+    Binding,
+    Exchange,
+    Permission,
+    Queue,
+    User,
+    arguments_of,
+)
+from channel_operator.brokers.rabbitmq.support import DELAYED_RETRY
+from channel_operator.core.model import Capabilities, Observation, Resource, ResourceId, Secret
+from channel_operator.errors import Retry
+
+__all__ = ["observe_all", "observe_some", "probe", "read_binding_key", "read_one"]
+
+_SINGLE_READS: Final = 40
+"""Above this many ids the whole broker is read: three calls instead of one for each."""
+_CONCURRENCY: Final = 8
+_ABSENT: Final = (HTTPStatus.NOT_FOUND,)
+
+
+async def probe(client: ManagementClient) -> Capabilities:
+    """Ask what the broker is. Raises Retry when the virtual host does not exist (it may come)."""
+    overview, cluster, vhost = await asyncio.gather(
+        client.get("overview", path("overview") + "?disable_stats=true&enable_queue_totals=false"),
+        client.get("cluster_id", path("global-parameters", "internal_cluster_id"), accept=_ABSENT),
+        client.get("vhost", path("vhosts", client.vhost), accept=_ABSENT),
+    )
+    if not vhost.ok:
+        raise Retry(
+            f'{client.where}: there is no virtual host "{client.vhost}" (spec.rabbitmq.vhost); create it at the broker, '
+            "or make a Broker with another one"
+        )
+    about = overview.data if isinstance(overview.data, dict) else {}
+    version = str(about.get("rabbitmq_version") or about.get("product_version") or "unknown")
+    # Broker clusters older than their id's introduction have no such parameter; their name is the next best.
+    identifier = str(_mapping(cluster.data).get("value") or about.get("cluster_name") or "unknown")
+    return _capabilities(about, version, identifier, client.vhost)
+
+
+def _capabilities(about: Mapping[str, Any], version: str, identifier: str, vhost: str) -> Capabilities:
+    types = about.get("exchange_types")
+    features = (
+        {str(entry.get("name")) for entry in types if isinstance(entry, dict)} if isinstance(types, list) else set()
+    )
+    found = Capabilities("RabbitMQ", version, f"{identifier}/{vhost}", identifier, frozenset(features))
+    if found.version_numbers >= DELAYED_RETRY:
+        features.add("delayed_retry")
+    return Capabilities("RabbitMQ", version, found.identity, identifier, frozenset(features))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _entries(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list):
+        yield from (entry for entry in value if isinstance(entry, dict))
+
+
+def _queue(entry: Mapping[str, Any]) -> Queue | None:
+    name = entry.get("name")
+    if not isinstance(name, str):
+        return None
+    arguments = arguments_of(entry.get("arguments"))
+    # A queue declared before 4.0 without a type carries none in its arguments.
+    kind = dict(arguments).get(QUEUE_TYPE) or entry.get("type") or "classic"
+    return Queue(name, str(kind), bool(entry.get("durable")), bool(entry.get("auto_delete")), arguments)
+
+
+def _exchange(entry: Mapping[str, Any]) -> Exchange | None:
+    name, kind = entry.get("name"), entry.get("type")
+    if not isinstance(name, str) or not isinstance(kind, str) or not name:
+        return None
+    return Exchange(
+        name,
+        kind,
+        bool(entry.get("durable")),
+        bool(entry.get("auto_delete")),
+        bool(entry.get("internal")),
+        arguments_of(entry.get("arguments")),
+    )
+
+
+def _binding(entry: Mapping[str, Any]) -> Binding | None:
+    source, destination = entry.get("source"), entry.get("destination")
+    kind = entry.get("destination_type")
+    # The binding to the default exchange belongs to the queue itself.
+    if (
+        not isinstance(source, str)
+        or not source
+        or not isinstance(destination, str)
+        or kind not in {"queue", "exchange"}
+    ):
+        return None
+    key = str(entry.get("routing_key") or "")
+    return Binding(source, destination, str(kind), key, arguments_of(entry.get("arguments")))
+
+
+def _user(entry: Mapping[str, Any]) -> User | None:
+    name, tags = entry.get("name"), entry.get("tags")
+    if not isinstance(name, str):
+        return None
+    if isinstance(tags, str):  # before 3.9
+        tags = [tag.strip() for tag in tags.split(",") if tag.strip()]
+    return User(
+        name,
+        tuple(sorted(str(tag) for tag in tags)) if isinstance(tags, list) else (),
+        None,
+        Secret(str(entry.get("password_hash") or "")),
+        str(entry.get("hashing_algorithm") or ""),
+    )
+
+
+def _permission(entry: Mapping[str, Any]) -> Permission | None:
+    texts = [entry.get(name) for name in ("user", "configure", "write", "read")]
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return Permission(*(str(text) for text in texts))
+
+
+_PARSERS: Final = {QUEUE: _queue, EXCHANGE: _exchange, BINDING: _binding, USER: _user, PERMISSION: _permission}
+
+
+def _parsed(kind: str, entries: Any) -> Iterator[tuple[ResourceId, Resource]]:
+    parse = _PARSERS[kind]
+    for entry in _entries(entries):
+        resource = parse(entry)
+        if resource is not None:
+            yield resource.id, resource
+
+
+async def observe_all(client: ManagementClient) -> Observation:
+    """Read the virtual host and the cluster's users: three calls, whatever their number."""
+    definitions, users, permissions = await asyncio.gather(
+        client.get("definitions", path("definitions", client.vhost)),
+        client.get("users", path("users")),
+        client.get("permissions", path("vhosts", client.vhost, "permissions")),
+    )
+    found: dict[ResourceId, Resource] = {}
+    defined = _mapping(definitions.data)
+    for kind, entries in (
+        (QUEUE, defined.get("queues")),
+        (EXCHANGE, defined.get("exchanges")),
+        (BINDING, defined.get("bindings")),
+        (USER, users.data),
+        (PERMISSION, permissions.data),
+    ):
+        found.update(_parsed(kind, entries))
+        await asyncio.sleep(0)  # let others run between the parts of a large broker
+    return Observation(found)
+
+
+async def observe_some(client: ManagementClient, ids: Collection[ResourceId]) -> Observation:
+    """Read just these objects; many at once are cheaper as a whole."""
+    if len(ids) > _SINGLE_READS:
+        everything = (await observe_all(client)).resources
+        resources = {rid: everything[rid] for rid in ids if rid in everything}
+    else:
+        gate = asyncio.Semaphore(_CONCURRENCY)
+
+        async def read(rid: ResourceId) -> Resource | None:
+            async with gate:
+                return await read_one(client, rid)
+
+        ordered = list(ids)
+        found = await asyncio.gather(*(read(rid) for rid in ordered))
+        resources = {rid: one for rid, one in zip(ordered, found, strict=True) if one is not None}
+    return Observation(resources, complete=False, missing=frozenset(ids) - resources.keys())
+
+
+async def read_one(client: ManagementClient, rid: ResourceId) -> Resource | None:
+    """Read one object, None when it does not exist."""
+    match rid.kind:
+        case "Queue":
+            target = path("queues", client.vhost, rid.path[0]) + "?disable_stats=true&enable_queue_totals=false"
+        case "Exchange":
+            target = path("exchanges", client.vhost, rid.path[0])
+        case "User":
+            target = path("users", rid.path[0])
+        case "Permission":
+            target = path("permissions", client.vhost, rid.path[0])
+        case _:
+            return next((found for found, _ in await _bindings_between(client, rid) if found.id == rid), None)
+    answer = await client.get(f"get_{rid.kind.lower()}", target, accept=_ABSENT)
+    return _PARSERS[rid.kind](_mapping(answer.data)) if answer.ok else None
+
+
+async def _bindings_between(client: ManagementClient, rid: ResourceId) -> list[tuple[Binding, str]]:
+    source, kind, destination = rid.path[:3]
+    target = path("bindings", client.vhost, "e", source, kind[0], destination)
+    answer = await client.get("get_binding", target, accept=_ABSENT)
+    pairs = ((_binding(entry), str(entry.get("properties_key") or "~")) for entry in _entries(answer.data))
+    return [(binding, key) for binding, key in pairs if binding is not None]
+
+
+async def read_binding_key(client: ManagementClient, rid: ResourceId) -> str | None:
+    """Return the key under which the broker addresses a binding, None when there is no such binding.
+
+    The key is the broker's own (form-encoded routing key, hash of the arguments): it cannot be computed here.
+    """
+    return next((key for found, key in await _bindings_between(client, rid) if found.id == rid), None)

@@ -1,0 +1,113 @@
+"""Decides who may use what: the consent of namespaces and the grants that a channel's lists give.
+
+Each reference is looked up alone: one missing user costs that grant only. Never decides how a broker writes a right
+down (that is the driver's).
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from channel_operator.api.broker import BrokerSpec
+from channel_operator.api.common import ConsentFrom, LabelSelector, NamespaceConsent, ObjectRef, Operator
+from channel_operator.api.meta import Kind
+from channel_operator.api.status import GrantState
+from channel_operator.core import naming
+from channel_operator.core.model import Grant, Key, Role
+from channel_operator.core.view import Claim, Manifest, View
+
+__all__ = ["GrantReport", "GrantState", "admits", "broker_of", "grants", "user_claim", "username"]
+
+
+class GrantReport(NamedTuple):
+    """One line of `status.grants`."""
+
+    user: Key
+    role: Role
+    state: GrantState
+
+
+def broker_of(manifest: Manifest) -> Key | None:
+    """Return the Broker an object names, its own namespace filled in."""
+    return manifest.refs.broker
+
+
+def user_claim(broker: Key, view: View, name: str) -> Claim:
+    """Return the claim on a user name: users live in a cluster, which several Brokers may lead to."""
+    capabilities = view.capabilities(broker)
+    return Claim(f"users of {capabilities.cluster if capabilities else broker}", name)
+
+
+def _matches(selector: LabelSelector, labels: dict[str, str]) -> bool:
+    if any(labels.get(name) != value for name, value in (selector.match_labels or {}).items()):
+        return False
+    for expression in selector.match_expressions or ():
+        value = labels.get(expression.key)
+        values = expression.values or ()
+        match expression.operator:
+            case Operator.IN:
+                fits = value in values
+            case Operator.NOT_IN:
+                fits = value not in values
+            case Operator.EXISTS:
+                fits = value is not None
+            case Operator.DOES_NOT_EXIST:
+                fits = value is None
+        if not fits:
+            return False
+    return True
+
+
+def admits(consent: NamespaceConsent, owner: str, namespace: str, view: View) -> bool:
+    """Whether the owner (a namespace) lets another namespace in. A namespace always admits itself.
+
+    A namespace that is not known yet has no labels, so no selector matches it.
+    """
+    if namespace == owner:
+        return True
+    if consent.from_ is ConsentFrom.SAME:
+        return False
+    if consent.from_ is ConsentFrom.ALL:
+        return True
+    info = view.namespace(namespace)
+    return info is not None and consent.selector is not None and _matches(consent.selector, dict(info.labels))
+
+
+def username(manifest: Manifest, broker: BrokerSpec) -> str:
+    """Return the native name of a BrokerUser, readable even where the rest of its spec is not."""
+    return naming.native_name(broker, manifest.key, manifest.refs.name)
+
+
+def _grant_state(user: Manifest | None, broker: Key, broker_spec: BrokerSpec, view: View) -> GrantState:
+    if user is None or user.deleted is not None:
+        return GrantState.MISSING
+    if user.refs.broker != broker:
+        return GrantState.ON_OTHER_BROKER
+    if not admits(broker_spec.allowed_namespaces, broker.namespace, user.key.namespace, view):
+        return GrantState.NOT_PERMITTED
+    if naming.check_stated(broker_spec, user.key, user.refs.name, own_user=view.own_user(broker)):
+        return GrantState.NOT_PERMITTED
+    if view.holder(user_claim(broker, view, username(user, broker_spec))) != user.key:
+        return GrantState.NOT_PERMITTED
+    return GrantState.GRANTED
+
+
+def grants(
+    lists: Iterable[tuple[Role, Iterable[ObjectRef]]], *, namespace: str, broker: Key, spec: BrokerSpec, view: View
+) -> tuple[tuple[Grant, ...], tuple[GrantReport, ...]]:
+    """Look up every entry of a channel's lists once: what is granted, and what to report of each.
+
+    Doubles (`{a}` beside `{a, own namespace}`) count once, in the order of the lists.
+    """
+    granted: list[Grant] = []
+    reports: dict[tuple[Key, Role], GrantReport] = {}
+    for role, refs in lists:
+        for ref in refs:
+            key = Key(Kind.BROKER_USER, ref.namespace or namespace, ref.name)
+            if (key, role) in reports:
+                continue
+            user = view.get(key)
+            state = _grant_state(user, broker, spec, view)
+            reports[key, role] = GrantReport(key, role, state)
+            if user is not None and state is GrantState.GRANTED:
+                granted.append(Grant(key, username(user, spec), role))
+    return tuple(granted), tuple(reports.values())

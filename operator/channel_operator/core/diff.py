@@ -1,0 +1,154 @@
+"""Decides what has to be written: desired against observed, as a plan.
+
+Pure: a plan is data, and making one changes nothing. Never decides how or how fast it is applied.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Protocol
+
+from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.desired import Desired
+from channel_operator.core.model import (
+    Action,
+    Assembled,
+    Change,
+    Difference,
+    Key,
+    Plan,
+    Problem,
+    Refusal,
+    Resource,
+    ResourceId,
+)
+
+__all__ = ["Differ", "leaders", "plan"]
+
+
+class Differ(Protocol):
+    """What is needed of a driver to compare and to order."""
+
+    def diff(self, desired: Resource, observed: Resource) -> Difference | None:
+        """See `brokers.base.Driver.diff`."""
+
+    def stage(self, change: Change) -> int:
+        """See `brokers.base.Driver.stage`."""
+
+
+def leaders(owners: Collection[Key]) -> list[Key]:
+    """Return the owners on whose behalf a shared object is written.
+
+    A user's rights are the union of what many channels grant, and they can be written once the user itself may be.
+    """
+    users = [owner for owner in owners if owner.kind is Kind.BROKER_USER]
+    return users or list(owners)
+
+
+def plan(
+    ids: Iterable[ResourceId],
+    desired: Desired,
+    picture: Mapping[ResourceId, Resource],
+    differ: Differ,
+    *,
+    may_write: Callable[[Key], bool],
+    was_made_by_us: Callable[[Key], bool],
+) -> Plan:
+    """Compare these ids. `may_write(owner)`: its owner record stands. `was_made_by_us(owner)`: chooses the reason of a
+    refusal: ImmutableOnBroker for what we made or adopted, AdoptionRefused for what we found.
+    """
+    changes: list[Change] = []
+    blocked: dict[Key, tuple[Problem, ...]] = {}
+    refused: dict[ResourceId, tuple[Refusal, ...]] = {}
+    for rid in ids:
+        assembled = desired.get(rid)
+        if assembled is None or assembled.held:
+            continue
+        if assembled.refused:
+            refused[rid] = assembled.refused
+        owners = desired.owners(rid)
+        lead = leaders(owners)
+        outcome = compare(rid, assembled, picture.get(rid), frozenset(owners), differ)
+        if isinstance(outcome, Change):
+            if all(may_write(owner) for owner in lead):
+                changes.append(outcome)
+        elif outcome is not None:
+            for owner in lead:
+                problem = explain(rid, outcome, made_by_us=was_made_by_us(owner))
+                blocked[owner] = (*blocked.get(owner, ()), problem)
+    return Plan(tuple(changes), blocked, (), refused)
+
+
+def compare(
+    rid: ResourceId, assembled: Assembled, observed: Resource | None, owners: frozenset[Key], differ: Differ
+) -> Change | Difference | None:
+    """Compare one object: a change, a difference that the broker cannot change in place, or None."""
+    wanted = assembled.resource
+    if wanted is None:
+        if observed is None:
+            return None
+        change = Change(
+            rid,
+            Action.DELETE,
+            None,
+            observed,
+            owners,
+            0,
+            assembled.removal,
+            narrows=True,
+            destructive=observed.holds_data,
+        )
+    elif observed is None:
+        change = Change(rid, Action.CREATE, wanted, None, owners, 0)
+    else:
+        difference = differ.diff(wanted, observed)
+        if difference is None:
+            return None
+        if difference.blocked:
+            return difference
+        change = Change(
+            rid,
+            Action.UPDATE,
+            wanted,
+            observed,
+            owners,
+            0,
+            narrows=difference.narrows,
+            destructive=difference.loses_data,
+        )
+    return staged(change, differ)
+
+
+def staged(change: Change, differ: Differ) -> Change:
+    """Return the change with its place in the order of writing."""
+    stage = differ.stage(change)
+    if stage == change.stage:
+        return change
+    return Change(
+        change.id,
+        change.action,
+        change.desired,
+        change.observed,
+        change.owners,
+        stage,
+        change.removal,
+        change.narrows,
+        change.destructive,
+    )
+
+
+def explain(rid: ResourceId, difference: Difference, *, made_by_us: bool) -> Problem:
+    """Turn a difference that cannot be written into what the user reads."""
+    what = "; ".join(difference.fields)
+    if made_by_us:
+        reason = difference.reason or Reason.IMMUTABLE_ON_BROKER
+        text = (
+            f"{rid} differs from the manifest and the broker cannot change it in place: {what}. "
+            "Take the change back, or delete the object at the broker once it is empty to have it made anew."
+        )
+    else:
+        reason = difference.reason or Reason.ADOPTION_REFUSED
+        text = (
+            f"{rid} exists on the broker already and does not fit: {what}. "
+            "Make the manifest match it, choose another name, or delete it at the broker."
+        )
+    return Problem(reason, text, condition=ConditionType.PROGRAMMED)

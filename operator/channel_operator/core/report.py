@@ -1,0 +1,247 @@
+"""Turns what was decided and what became of it into `status`: one pure function per kind of object.
+
+The kstatus rules live here: observedGeneration is never written without Ready, and Reconciling and Stalled are never
+both there. Never writes anything; never reads a clock (the time is handed in and used only where a condition changed).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.access import GrantReport
+from channel_operator.core.model import Compiled, Enforcement, Key, Problem
+
+__all__ = [
+    "Condition",
+    "ObjectState",
+    "channel_status",
+    "conditions",
+    "is_ready",
+    "merged",
+    "status_patch",
+    "user_status",
+]
+
+MAX_GRANTS = 50
+MAX_PLAN = 20
+MAX_MESSAGE = 1024
+"""Bounds of what a status shows; the schema has the same."""
+
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition before it has a time."""
+
+    type: ConditionType
+    status: str
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """All that a report is made from. `pending`: work goes on and `pending_message` says which."""
+
+    generation: int
+    previous: Mapping[str, Any]
+    broker: Key | None
+    now: str
+    problems: tuple[Problem, ...] = ()
+    pending: Problem | None = None
+    disabled: bool = False
+    observes: bool = False
+    drifted: bool = False
+    compiled: Compiled | None = None
+    grants: Sequence[GrantReport] = ()
+    origin: str | None = None
+    plan: Sequence[str] = ()
+    deleting: str | None = None
+    """What a deletion waits for."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def conditions(state: ObjectState) -> list[Condition]:
+    """Decide the conditions of a BrokerUser or a channel."""
+    by_type = {t: [p for p in state.problems if p.condition is t] for t in ConditionType}
+    accepted = _judge(
+        ConditionType.ACCEPTED, by_type[ConditionType.ACCEPTED], Reason.ACCEPTED, "The manifest is valid."
+    )
+    refs_text = "Everything it refers to was found and may be used."
+    refs = _judge(ConditionType.RESOLVED_REFS, by_type[ConditionType.RESOLVED_REFS], Reason.ACCEPTED, refs_text)
+    result = [accepted, refs, _programmed(state, by_type[ConditionType.PROGRAMMED], [accepted, refs])]
+    if state.drifted:
+        text = "The broker differs from the manifest and is left so; see status.plan."
+        result.append(Condition(ConditionType.DRIFTED, "True", Reason.OBSERVED, text))
+    return [*result, *_summary(state, result)]
+
+
+def _judge(kind: ConditionType, problems: Sequence[Problem], good: Reason, text: str) -> Condition:
+    if not problems:
+        return Condition(kind, "True", good, text)
+    worst = next((p for p in problems if p.stalled), problems[0])
+    message = " ".join(dict.fromkeys(p.message for p in problems if p.stalled == worst.stalled))
+    return Condition(kind, "False" if worst.stalled else "Unknown", worst.reason, message)
+
+
+def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequence[Condition]) -> Condition:
+    kind = ConditionType.PROGRAMMED
+    if state.deleting is not None:
+        return Condition(kind, "Unknown", Reason.DELETING, state.deleting)
+    if problems:
+        return _judge(kind, problems, Reason.PROGRAMMED, "")
+    earlier = next((c for c in before if c.status != "True"), None)
+    if earlier is not None:
+        return Condition(kind, "Unknown", earlier.reason, f"Not attempted while {earlier.type} is {earlier.status}.")
+    if state.pending is not None:
+        return Condition(kind, "Unknown", state.pending.reason, state.pending.message)
+    if state.observes and state.drifted:
+        return Condition(kind, "False", Reason.OBSERVED, "The broker differs; under Observe nothing is written.")
+    if state.observes:
+        return Condition(kind, "True", Reason.OBSERVED, "The broker matches the manifest and is only watched.")
+    return Condition(kind, "True", Reason.PROGRAMMED, "The broker matches the manifest.")
+
+
+def _summary(state: ObjectState, parts: Sequence[Condition]) -> list[Condition]:
+    """Ready from the others, with Reconciling or Stalled beside it."""
+    if state.disabled:
+        ready = next((c for c in state.previous.get("conditions", ()) if c.get("type") == "Ready"), None)
+        text = "Hands off: the annotation channel-operator.dev/reconcile is Disabled."
+        return [Condition(ConditionType.READY, ready["status"] if ready else "Unknown", Reason.DISABLED, text)]
+    parts = [c for c in parts if c.type is not ConditionType.DRIFTED]
+    bad = next((c for c in parts if c.status == "False"), None)
+    if bad is not None:
+        return [
+            Condition(ConditionType.READY, "False", bad.reason, bad.message),
+            Condition(ConditionType.STALLED, "True", bad.reason, bad.message),
+        ]
+    open_ = next((c for c in parts if c.status == "Unknown"), None)
+    if open_ is not None:
+        return [
+            Condition(ConditionType.READY, "Unknown", open_.reason, open_.message),
+            Condition(ConditionType.RECONCILING, "True", open_.reason, open_.message),
+        ]
+    last = parts[-1]
+    return [Condition(ConditionType.READY, "True", last.reason, last.message)]
+
+
+def stamp(found: Iterable[Condition], previous: Mapping[str, Any], generation: int, now: str) -> list[dict[str, Any]]:
+    """Write conditions in the form of the API; the time moves only where the status does."""
+    old = {c.get("type"): c for c in previous.get("conditions") or ()}
+    stamped = []
+    for condition in found:
+        before = old.get(str(condition.type))
+        same = before is not None and before.get("status") == condition.status
+        stamped.append(
+            {
+                "type": str(condition.type),
+                "status": condition.status,
+                "reason": str(condition.reason),
+                "message": condition.message[:MAX_MESSAGE],
+                "observedGeneration": generation,
+                "lastTransitionTime": before["lastTransitionTime"] if same and before is not None else now,
+            }
+        )
+    return stamped
+
+
+def _base(state: ObjectState) -> Status:
+    """Fields common to users and channels; None removes a field in a merge patch."""
+    return {
+        "observedGeneration": state.generation,
+        "conditions": stamp(conditions(state), state.previous, state.generation, state.now),
+        "broker": f"{state.broker.namespace}/{state.broker.name}" if state.broker else None,
+    }
+
+
+def _kept(state: ObjectState, name: str) -> Any:
+    """Keep what the status said while nothing newer is known (an object on hold, a broker away)."""
+    return state.previous.get(name)
+
+
+def _enforcement(entries: Sequence[Enforcement]) -> list[dict[str, str]] | None:
+    return [{"field": e.field, "by": e.by, "note": e.note} for e in entries] or None
+
+
+def channel_status(state: ObjectState) -> Status:
+    """Report a Queue (a Topic, a Subscription)."""
+    status = _base(state)
+    compiled = state.compiled
+    if compiled is not None and not compiled.problems:
+        status["address"] = _plain(compiled.address)
+        status["effective"] = _plain(compiled.effective) or None
+        status["enforcement"] = _enforcement(compiled.enforcement)
+        status["grants"] = [
+            {"user": f"{g.user.namespace}/{g.user.name}", "role": str(g.role), "state": str(g.state)}
+            for g in state.grants[:MAX_GRANTS]
+        ] or None
+        status["grantCount"] = len(state.grants)
+    else:
+        for name in ("address", "effective", "enforcement", "grants", "grantCount"):
+            status[name] = _kept(state, name)
+    status["origin"] = state.origin or _kept(state, "origin")
+    status["plan"] = _plan(state.plan)
+    return {**status, **state.extra}
+
+
+def user_status(state: ObjectState) -> Status:
+    """Report a BrokerUser; `extra` carries username, binding, credentials, grants and the bytes of its patterns."""
+    return {**_base(state), "origin": state.origin or _kept(state, "origin"), "plan": _plan(state.plan), **state.extra}
+
+
+def _plan(lines: Sequence[str]) -> dict[str, Any] | None:
+    if not lines:
+        return None
+    changes = f"{len(lines)} change" + ("" if len(lines) == 1 else "s")
+    return {"summary": f"{changes} not made", "changes": list(lines[:MAX_PLAN])}
+
+
+def _plain(value: Any) -> Any:
+    """Copy frozen values into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(v) for v in value]
+    return value
+
+
+def status_patch(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> Status:
+    """Return the merge patch that turns one status into the other; empty = nothing to write.
+
+    A None in `wanted` means absent. Lists are replaced whole; what maps have too much is removed by null (RFC 7396).
+    """
+    patch: Status = {}
+    for name, value in wanted.items():
+        old = written.get(name)
+        if value == old:
+            continue
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = status_patch(old, {**dict.fromkeys(old), **value})
+            if inner:
+                patch[name] = inner
+        else:
+            patch[name] = value
+    return patch
+
+
+def merged(written: Mapping[str, Any], patch: Mapping[str, Any]) -> Status:
+    """Return what the API server has after a merge patch (RFC 7396)."""
+    result = dict(written)
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        elif isinstance(value, Mapping):
+            old = result.get(name)
+            result[name] = merged(old if isinstance(old, Mapping) else {}, value)
+        else:
+            result[name] = value
+    return result
+
+
+def is_ready(status: Mapping[str, Any], generation: int) -> bool:
+    """Whether a status says Ready for this generation."""
+    if status.get("observedGeneration") != generation:
+        return False
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())

@@ -1,0 +1,251 @@
+"""Decides what one manifest stands for: accepted, on hold, denied, waiting, or on its way out.
+
+References, consent, names and their claims, defaults, grants. Looks at Kubernetes through a `View` only and never at a
+broker; the same input always gives the same answer.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from channel_operator.api.broker import BrokerDefaults, BrokerSpec
+from channel_operator.api.brokeruser import BrokerUserSpec
+from channel_operator.api.common import ObjectRef
+from channel_operator.api.meta import Kind
+from channel_operator.api.queue import QueueSpec
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core import access, naming, policy
+from channel_operator.core.access import GrantReport
+from channel_operator.core.model import Key, Problem, Resolved, ResolvedQueue, ResolvedUser, Role, Secret, Subject
+from channel_operator.core.view import Claim, Manifest, View
+from channel_operator.errors import InvalidManifest
+
+__all__ = ["Resolution", "Standing", "broker_problems", "claim_of", "grant_lists", "resolve"]
+
+
+class Standing(Enum):
+    """How an object stands towards its broker."""
+
+    ACCEPTED = "accepted"
+    """It asserts its parts."""
+    HELD = "held"
+    """What it has stays as it is: invalid, disabled, unsupported."""
+    DENIED = "denied"
+    """Its namespace is not admitted: no access, and what holds messages stays."""
+    WAITING = "waiting"
+    """It has no broker to speak of, or the name is another's: it says nothing."""
+    DELETED = "deleted"
+    """It is going: its parts are withdrawn by its deletion policy."""
+    RELEASED = "released"
+    """It is going, and what it has on the broker is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The answer for one manifest."""
+
+    standing: Standing
+    broker: Key | None
+    subject: Subject | None = None
+    resolved: Resolved | None = None
+    problems: tuple[Problem, ...] = ()
+    grants: tuple[GrantReport, ...] = ()
+    observes: bool = False
+
+
+def _refs(reason: Reason, message: str, field: str, *, stalled: bool) -> Problem:
+    return Problem(reason, message, condition=ConditionType.RESOLVED_REFS, field=field, stalled=stalled)
+
+
+def grant_lists(spec: QueueSpec) -> list[tuple[Role, tuple[ObjectRef, ...]]]:
+    """Return every list of users in a Queue with the role it gives."""
+    dead = spec.dead_letter.consumers if spec.dead_letter else None
+    return [
+        (Role.PRODUCER, tuple(spec.producers or ())),
+        (Role.CONSUMER, tuple(spec.consumers or ())),
+        (Role.DEAD_LETTER_CONSUMER, tuple(dead or ())),
+    ]
+
+
+def claim_of(manifest: Manifest, view: View) -> Claim | None:
+    """Return the native name that an object claims; None while its Broker is not there to say the rules."""
+    if manifest.refs.broker is None or manifest.key.kind is Kind.BROKER:
+        return None
+    broker = view.get(manifest.refs.broker)
+    if broker is None or not isinstance(broker.spec, BrokerSpec):
+        return None
+    name = naming.native_name(broker.spec, manifest.key, manifest.refs.name)
+    if manifest.key.kind is Kind.BROKER_USER:
+        return access.user_claim(broker.key, view, name)
+    return Claim(f"channels of {broker.key}", name)
+
+
+def effective_queue(spec: QueueSpec, defaults: BrokerDefaults) -> QueueSpec:
+    """Complete a Queue by its Broker's defaults; what the manifest states always wins."""
+    return replace(
+        spec,
+        retry=spec.retry if spec.retry is not None else defaults.retry,
+        limits=spec.limits if spec.limits is not None else defaults.limits,
+        replicas=spec.replicas if spec.replicas is not None else defaults.replicas,
+    )
+
+
+def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
+    """Decide whether a Broker object can be worked with at all; empty = it can.
+
+    Two Brokers that lead to one identity would be two writers: the younger one stands back.
+    """
+    problems = _spec_problems(broker)
+    if problems or not isinstance(broker.spec, BrokerSpec):
+        return problems
+    if broker.spec.rabbitmq is None:
+        text = (
+            "spec.kafka: Kafka is not supported by this version of the operator yet. "
+            "Use a Broker with spec.rabbitmq, or wait for it."
+        )
+        return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.kafka"),)
+    capabilities = view.capabilities(broker.key)
+    if capabilities is None:
+        return ()
+    oldest = min(view.brokers_with_identity(capabilities.identity), key=lambda m: m.since, default=broker)
+    if oldest.key == broker.key:
+        return ()
+    text = (
+        f"The older Broker {oldest.key.namespace}/{oldest.key.name} leads to the same virtual host. "
+        "Use that one (it can admit other namespaces in spec.allowedNamespaces) and delete this one."
+    )
+    return (Problem(Reason.NAME_CONFLICT, text, field="spec.rabbitmq"),)
+
+
+def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secret | None = None) -> Resolution:
+    """Decide for one BrokerUser or channel.
+
+    `grace_over`: a missing consent has been missing for longer than the grace time (it may come in the same commit).
+    `password`: of a BrokerUser, where it has been read.
+    """
+    broker_key = manifest.refs.broker
+    if broker_key is None:
+        return Resolution(Standing.WAITING, None, problems=_spec_problems(manifest) or (_not_yet(manifest.key.kind),))
+    broker = view.get(broker_key)
+    if broker is None or not isinstance(broker.spec, BrokerSpec) or broker_problems(broker, view):
+        return _without_broker(manifest, broker_key, broker)
+    spec = broker.spec
+    subject = Subject(
+        manifest.key,
+        naming.native_name(spec, manifest.key, manifest.refs.name),
+        manifest.since,
+        policy.removal(manifest, view.namespace(manifest.key.namespace), spec),
+    )
+    observes = policy.only_observes(manifest, spec)
+    if manifest.deleted is not None:
+        released = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
+        standing = Standing.RELEASED if released else Standing.DELETED
+        return Resolution(standing, broker_key, subject, observes=observes)
+    if policy.is_disabled(manifest):
+        return Resolution(Standing.HELD, broker_key, subject, observes=observes)
+    problem = _name_problem(manifest, subject, broker, view)
+    if problem is not None:
+        return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
+    if not access.admits(spec.allowed_namespaces, broker_key.namespace, manifest.key.namespace, view):
+        return Resolution(
+            Standing.DENIED, broker_key, subject, problems=(_denied(manifest, broker_key, grace_over=grace_over),)
+        )
+    problems = _spec_problems(manifest) or _not_ready(manifest, broker)
+    if problems:
+        return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
+    return _accepted(manifest, subject, broker_key, spec, view, password)
+
+
+def _accepted(
+    manifest: Manifest, subject: Subject, broker_key: Key, broker: BrokerSpec, view: View, password: Secret | None
+) -> Resolution:
+    observes = policy.only_observes(manifest, broker)
+    match manifest.spec:
+        case QueueSpec() as stated:
+            granted, reports = access.grants(
+                grant_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
+            )
+            queue = ResolvedQueue(subject, effective_queue(stated, broker.defaults), stated, granted)
+            return Resolution(Standing.ACCEPTED, broker_key, subject, queue, grants=reports, observes=observes)
+        case BrokerUserSpec() as spec:
+            user = ResolvedUser(subject, spec, password)
+            return Resolution(Standing.ACCEPTED, broker_key, subject, user, observes=observes)
+        case _:
+            problems = (_not_yet(manifest.key.kind),)
+            return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
+
+
+def _not_yet(kind: Kind) -> Problem:
+    return Problem(
+        Reason.UNSUPPORTED_BY_BROKER,
+        f"A {kind} cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+    )
+
+
+def _spec_problems(manifest: Manifest) -> tuple[Problem, ...]:
+    if isinstance(manifest.spec, InvalidManifest):
+        return (Problem(Reason.INVALID_SPEC, str(manifest.spec), field=manifest.spec.field),)
+    return ()
+
+
+def _without_broker(manifest: Manifest, key: Key, broker: Manifest | None) -> Resolution:
+    where = f"{key.namespace}/{key.name}"
+    if broker is None:
+        problem = _refs(
+            Reason.REF_NOT_FOUND,
+            f'spec.brokerRef: there is no Broker "{where}" (yet). Create it, or correct the reference.',
+            "spec.brokerRef",
+            stalled=False,
+        )
+    else:
+        problem = _refs(
+            Reason.REF_NOT_READY,
+            f'spec.brokerRef: Broker "{where}" is not accepted itself; see its status.',
+            "spec.brokerRef",
+            stalled=False,
+        )
+    standing = Standing.RELEASED if manifest.deleted is not None and broker is None else Standing.WAITING
+    return Resolution(standing, key, problems=(*_spec_problems(manifest), problem))
+
+
+def _name_problem(manifest: Manifest, subject: Subject, broker: Manifest, view: View) -> Problem | None:
+    spec = broker.spec
+    if not isinstance(spec, BrokerSpec):
+        return None
+    stated = naming.check_stated(spec, manifest.key, manifest.refs.name, own_user=view.own_user(broker.key))
+    if stated is not None:
+        return stated
+    claim = claim_of(manifest, view)
+    holder = view.holder(claim) if claim is not None else None
+    if holder is None or holder == manifest.key:
+        return None
+    field = naming.stated_field(manifest.key.kind)
+    # Who holds the name is told only to those who may see it anyway: the same namespace.
+    who = f"the older {holder}" if holder.namespace == manifest.key.namespace else "an older object elsewhere"
+    what = "user" if manifest.key.kind is Kind.BROKER_USER else "channel"
+    return Problem(
+        Reason.NAME_CONFLICT,
+        f'The {what} name "{subject.name}" on Broker {broker.key.namespace}/{broker.key.name} belongs to {who}. '
+        f"Choose another metadata.name or {field}.",
+        field=field,
+    )
+
+
+def _denied(manifest: Manifest, broker: Key, *, grace_over: bool) -> Problem:
+    return _refs(
+        Reason.REF_NOT_PERMITTED,
+        f'spec.brokerRef: Broker "{broker.namespace}/{broker.name}" does not admit namespace '
+        f'"{manifest.key.namespace}". Ask its owner to admit it in spec.allowedNamespaces.',
+        "spec.brokerRef",
+        stalled=grace_over,
+    )
+
+
+def _not_ready(manifest: Manifest, broker: Manifest) -> tuple[Problem, ...]:
+    where = f"{broker.key.namespace}/{broker.key.name}"
+    if broker.deleted is not None and policy.owner_record(manifest.annotations) is None:
+        text = f'spec.brokerRef: Broker "{where}" is being deleted. Use another one.'
+    elif policy.is_disabled(broker):
+        text = f'spec.brokerRef: Broker "{where}" is disabled by annotation; nothing is written to it.'
+    else:
+        return ()
+    return (_refs(Reason.REF_NOT_READY, text, "spec.brokerRef", stalled=False),)

@@ -1,0 +1,217 @@
+"""Keeps what is known of one broker and has the Broker object say it: status, finalizer, events, gauges.
+
+Decides when it is said: at once when something happened to the broker, at most every few seconds while its channels
+come and go. What it says is `engine.broker_status`.
+"""
+
+from collections.abc import Collection
+
+from channel_operator.api.broker import BrokerSpec, TlsMode
+from channel_operator.api.meta import CHANNEL_KINDS, RECONCILE_AT
+from channel_operator.api.reasons import EventReason
+from channel_operator.core import naming, policy
+from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
+from channel_operator.core.report import is_ready, status_patch
+from channel_operator.core.view import Manifest
+from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
+from channel_operator.engine.context import Context
+from channel_operator.engine.ports import BrokerFigures
+from channel_operator.engine.reconciler import Reconciler
+
+__all__ = ["BrokerReport"]
+
+PAUSE = 5.0
+"""Seconds between two writes of a Broker's status while its channels come and go."""
+
+
+class BrokerReport:
+    """The Broker object's side of one loop."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._capabilities: Capabilities | None = None
+        self._problem: Problem | None = None
+        self._outage: str | None = None
+        self._data_plane: str | None = None
+        self._replaced: str | None = None
+        self._orphans: list[str] = []
+        self._observed: str | None = None
+        self._observed_at: float | None = None
+        self._busy_since: float | None = None
+        self._asked: str | None = None
+        self._told_at: float | None = None
+        self._due_at: float | None = None
+        self._warned_tls: str | None = None
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    async def connected(self, manifest: Manifest, capabilities: Capabilities, data_plane: str | None) -> None:
+        """Take in that the broker answers: what it is, and whether it is another one than before."""
+        was_down = self._outage is not None
+        before = manifest.status.get("identity")
+        if before and before != capabilities.identity:
+            self._replaced = before
+            text = (
+                f"Another broker answers: identity {before} before, {capabilities.identity} now. Nothing is withdrawn."
+            )
+            await self._event(manifest, EventReason.BROKER_REPLACED, text, warning=True)
+        self._capabilities = capabilities
+        self._problem = self._outage = None
+        self._data_plane = data_plane
+        if was_down:
+            await self._event(manifest, EventReason.BROKER_RECOVERED, f"Broker {self._context.name} answers again.")
+        await self._warn_tls(manifest)
+        self._due_at = self._context.clock.monotonic()
+
+    async def _warn_tls(self, manifest: Manifest) -> None:
+        spec = manifest.spec
+        if (
+            not isinstance(spec, BrokerSpec)
+            or spec.tls.mode is not TlsMode.DISABLED
+            or self._warned_tls == manifest.uid
+        ):
+            return
+        self._warned_tls = manifest.uid
+        text = "spec.tls.mode is Disabled: passwords and messages cross the network unencrypted."
+        await self._event(manifest, EventReason.TLS_DISABLED, text, warning=True)
+
+    async def down(self, problem: Problem | None, outage: str | None) -> None:
+        """Take in that the broker cannot be worked with."""
+        manifest = self._context.store.get(self._context.broker)
+        first = outage is not None and self._outage is None
+        self._problem, self._outage = problem, outage
+        if manifest is None:
+            return
+        if first:
+            await self._event(manifest, EventReason.BROKER_UNREACHABLE, outage or "", warning=True)
+        self._due_at = self._context.clock.monotonic()
+        self.tell()
+
+    def data_plane(self, problem: str | None) -> None:
+        """Take in what the data plane answered."""
+        if problem != self._data_plane:
+            self._data_plane = problem
+            self._due_at = self._context.clock.monotonic()
+
+    def observed(self, reconciler: Reconciler) -> None:
+        """Take in that the whole broker was looked at."""
+        self._observed = self._context.now()
+        self._observed_at = self._context.clock.now().timestamp()
+        self._orphans = self._find_orphans(reconciler)
+
+    def _find_orphans(self, reconciler: Reconciler) -> list[str]:
+        """Return names within the naming prefixes of known namespaces that no manifest speaks of."""
+        manifest = self._context.store.get(self._context.broker)
+        if manifest is None or not isinstance(manifest.spec, BrokerSpec):
+            return []
+        owned: Collection[ResourceId] = reconciler.desired.ids()
+        found = set()
+        for rid in reconciler.picture:
+            name = reconciler.driver.name_of(rid) if rid not in owned else None
+            namespace = naming.namespace_of(manifest.spec, name) if name is not None else None
+            if namespace is not None and self._context.store.namespace(namespace) is not None:
+                found.add(str(rid))
+        return sorted(found)
+
+    def busy(self) -> None:
+        """Note that a pass begins."""
+        self._busy_since = self._context.clock.now().timestamp()
+
+    def idle(self) -> None:
+        """Note that it ended, and that the numbers of channels may have changed."""
+        self._busy_since = None
+        if self._due_at is None:
+            now = self._context.clock.monotonic()
+            self._due_at = now if self._told_at is None else max(now, self._told_at + PAUSE)
+
+    def asked_to_look(self, manifest: Manifest) -> bool:
+        """Whether the annotation reconcile-at has a new value."""
+        before, self._asked = self._asked, manifest.annotations.get(RECONCILE_AT, "")
+        return before is not None and before != self._asked
+
+    # -- saying it -----------------------------------------------------------------------------------------------
+
+    def due_in(self) -> float | None:
+        """Return in how many seconds the status may be written, None if nothing is to be said."""
+        return None if self._due_at is None else max(0.0, self._due_at - self._context.clock.monotonic())
+
+    def tell(self) -> None:
+        """Have the status written if it is time, the finalizer set, or taken away when nothing depends on it."""
+        store, key = self._context.store, self._context.broker
+        manifest = store.get(key)
+        if manifest is None:
+            return
+        if self._asked is None:
+            self._asked = manifest.annotations.get(RECONCILE_AT, "")
+        dependants = [k for k in store.on_broker(key) if (m := store.get(k)) is not None and policy.has_finalizer(m)]
+        if manifest.deleted is not None:
+            if not dependants and policy.has_finalizer(manifest):
+                self._context.claims.release(key)
+            if not policy.has_finalizer(manifest):
+                return
+            self._due_at = self._context.clock.monotonic()
+        elif dependants or self._capabilities is not None:
+            self.keep_finalizer(manifest)
+        if self._due_at is None or self._due_at > self._context.clock.monotonic():
+            return
+        self._due_at = None
+        self._told_at = self._context.clock.monotonic()
+        self._write(manifest, dependants)
+
+    def keep_finalizer(self, manifest: Manifest) -> None:
+        """Have the Broker stay until those that depend on it are gone."""
+        if (
+            manifest.deleted is None
+            and not policy.has_finalizer(manifest)
+            and not self._context.claims.in_flight(manifest.key)
+        ):
+            self._context.claims.claim(manifest.key, None)
+
+    def _write(self, manifest: Manifest, dependants: list[Key]) -> None:
+        store = self._context.store
+        manifests = [m for k in store.on_broker(manifest.key) if (m := store.get(k)) is not None]
+        facts = BrokerFacts(
+            manifest,
+            self._context.now(),
+            self._capabilities,
+            self._problem,
+            self._outage,
+            self._data_plane,
+            self._replaced,
+            count_channels(manifests),
+            self._orphans,
+            self._observed,
+            dependants,
+        )
+        status = broker_status(facts)
+        if self._observed is not None and status_patch(manifest.status, status):
+            status["lastObservedTime"] = self._observed
+        result = "success" if self._problem is None and self._outage is None else "waiting"
+        self._context.statuses.want(manifest.key, manifest.uid, status, result)
+
+    async def _event(self, manifest: Manifest, reason: EventReason, text: str, *, warning: bool = False) -> None:
+        await self._context.statuses.event(manifest.key, manifest.uid, reason, text, warning=warning)
+
+    # -- gauges --------------------------------------------------------------------------------------------------
+
+    def figures(self) -> BrokerFigures:
+        """Return what the gauges of this broker show."""
+        store = self._context.store
+        counts: dict[tuple[str, str], int] = {}
+        for key in store.on_broker(self._context.broker):
+            manifest = store.get(key)
+            if manifest is None or (key.kind not in CHANNEL_KINDS and key.kind != "BrokerUser"):
+                continue
+            ready = "true" if is_ready(manifest.status, manifest.generation) else "false"
+            counts[key.kind, ready] = counts.get((key.kind, ready), 0) + 1
+        answers = self._capabilities is not None and self._outage is None and self._problem is None
+        depth = self._context.schedule.depth()
+        return BrokerFigures(
+            broker=self._context.name,
+            up={"management": answers, "data": answers and self._data_plane is None},
+            depth={priority.name.lower(): count for priority, count in depth.items()},
+            resources=counts,
+            observed_at=self._observed_at,
+            in_progress_since=self._busy_since,
+            orphans=len(self._orphans),
+        )

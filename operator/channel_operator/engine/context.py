@@ -1,0 +1,109 @@
+"""What every part of one broker's loop shares: the store, the clock, the pipelines, the policies of time.
+
+Decides small questions that need a clock or memory: whether a grace time is over, whether a departure was told.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import EventReason, Reason
+from channel_operator.core.model import Key
+from channel_operator.core.resolve import Standing
+from channel_operator.core.view import Manifest
+from channel_operator.engine.bindings import Bindings
+from channel_operator.engine.claims import Claims
+from channel_operator.engine.clock import Clock
+from channel_operator.engine.connection import Addresses
+from channel_operator.engine.looks import Look
+from channel_operator.engine.ports import SecretStore, Telemetry
+from channel_operator.engine.schedule import Schedule
+from channel_operator.engine.statuses import Statuses
+from channel_operator.engine.store import Store
+
+__all__ = ["Context", "Options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the engine; times in seconds. `resync` overrides every Broker's own interval."""
+
+    operator_id: str
+    addresses: Addresses = field(default_factory=Addresses)
+    resync: float | None = None
+    ref_grace: float = 60.0
+    secrets_sweep: float = 900.0
+    broker_secret_sweep: float = 60.0
+    sees_everything: bool = True
+    """Whether all namespaces are watched: only then is a user without a manifest surely nobody's."""
+
+
+@dataclass(slots=True)
+class Context:
+    """One broker's loop and what it works with."""
+
+    broker: Key
+    options: Options
+    store: Store
+    clock: Clock
+    schedule: Schedule
+    statuses: Statuses
+    claims: Claims
+    bindings: Bindings
+    secrets: SecretStore
+    telemetry: Telemetry
+    leads: Callable[[], bool]
+    kept: set[str] = field(default_factory=set)
+    """uids of deleted objects whose queue stays because it was not empty."""
+
+    @property
+    def name(self) -> str:
+        """`namespace/name`, as metrics and messages call the broker."""
+        return f"{self.broker.namespace}/{self.broker.name}"
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no manifest can exist that the store does not know."""
+        return self.options.sees_everything
+
+    def now(self) -> str:
+        """Return the wall time in the form of the API."""
+        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def age(self, stamp: str) -> float:
+        """Return how many seconds ago a time of the API was."""
+        return (self.clock.now() - datetime.fromisoformat(stamp)).total_seconds()
+
+    def grace_over(self, manifest: Manifest) -> bool:
+        """Whether a consent that is missing has been so for longer than the grace time.
+
+        Counted from the creation of the object, since consent may come in the same commit; an object that was
+        admitted once has no grace. Brings the key back when the time is up.
+        """
+        if manifest.status.get("observedGeneration", -1) > 0 and not _waits_for_consent(manifest):
+            return True
+        left = self.options.ref_grace - self.age(manifest.created)
+        if left > 0:
+            self.schedule.later(manifest.key, left)
+        return left <= 0
+
+    def departure(self, look: Look, *, kept: bool, forced: bool) -> tuple[EventReason, str]:
+        """Return what to tell of a deleted object that is let go."""
+        name = look.resolution.subject.name if look.resolution.subject is not None else look.manifest.key.name
+        if forced:
+            return EventReason.RELEASED_BY_FORCE, f"Released by annotation; {name} was left as it is on {self.name}."
+        if kept:
+            return EventReason.RETAINED, f"{name} holds messages and was kept on {self.name}; access was withdrawn."
+        if look.manifest.key.kind is Kind.BROKER_USER:
+            return EventReason.DELETED, f"User {name} was removed from {self.name}."
+        subject = look.resolution.subject
+        if look.resolution.standing is Standing.DELETED and subject is not None and subject.removal is not None:
+            return EventReason.DELETED, f"{name} was deleted on {self.name}."
+        return EventReason.RETAINED, f"{name} was kept on {self.name}; access was withdrawn."
+
+
+def _waits_for_consent(manifest: Manifest) -> bool:
+    """Whether the status shows that the grace time is running already."""
+    conditions = manifest.status.get("conditions") or ()
+    return any(c.get("reason") == Reason.REF_NOT_PERMITTED and c.get("status") == "Unknown" for c in conditions)

@@ -1,0 +1,197 @@
+"""One object as the loop last looked at it: resolved, compiled, entered into what is desired.
+
+Decides what an object says on its broker right now: it asserts, holds, withdraws or says nothing. Never does I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from channel_operator.api.meta import CHANNEL_KINDS, Kind
+from channel_operator.brokers.base import Driver
+from channel_operator.core import policy
+from channel_operator.core.desired import Desired
+from channel_operator.core.model import (
+    Capabilities,
+    Compiled,
+    Key,
+    Problem,
+    ResolvedQueue,
+    ResourceId,
+    Role,
+    Secret,
+)
+from channel_operator.core.policy import Ownership
+from channel_operator.core.resolve import Resolution, Standing, resolve
+from channel_operator.core.view import Manifest, View
+
+__all__ = ["Look", "Looks"]
+
+NOTHING = Compiled(())
+
+
+@dataclass(slots=True)
+class Look:
+    """What was found. `touched`: native objects whose owners' say has changed."""
+
+    manifest: Manifest
+    resolution: Resolution
+    compiled: Compiled = NOTHING
+    problems: tuple[Problem, ...] = ()
+    touched: set[ResourceId] = field(default_factory=set)
+
+    @property
+    def asserts(self) -> bool:
+        """Whether it is accepted in full and written for."""
+        return self.resolution.standing is Standing.ACCEPTED and not self.problems and not self.resolution.observes
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the manifest is being deleted."""
+        return self.resolution.standing in {Standing.DELETED, Standing.RELEASED}
+
+
+class Looks:
+    """Keeps the last look at every object of one broker, and who may use which channel."""
+
+    def __init__(self, broker: Key, driver: Driver, view: View, desired: Desired) -> None:
+        self.broker = broker
+        self._driver = driver
+        self._view = view
+        self._desired = desired
+        self._known: dict[Key, Look] = {}
+        self._granted: dict[Key, set[Key]] = {}
+        """Channel → users it grants something to."""
+        self._channels: dict[Key, dict[Key, tuple[Role, ...]]] = {}
+        """User → channels with its roles there: `channels.json` and `status.grants`."""
+        self.finished: set[str] = set()
+        """uids of deleted objects whose part on the broker is settled."""
+
+    def get(self, key: Key) -> Look | None:
+        """Return the last look."""
+        return self._known.get(key)
+
+    def all(self) -> Mapping[Key, Look]:
+        """Return every look."""
+        return self._known
+
+    def forget(self, key: Key) -> tuple[set[ResourceId], set[Key]]:
+        """Forget an object that is gone: it says nothing any more."""
+        self._known.pop(key, None)
+        return self._desired.drop(key), self._grant(key, {})
+
+    def look(
+        self, manifest: Manifest, capabilities: Capabilities, *, grace_over: bool, password: Secret | None
+    ) -> tuple[Look, set[Key]]:
+        """Look at an object anew; also return the users whose set of channels changed by it."""
+        resolution = resolve(manifest, self._view, grace_over=grace_over, password=password)
+        found = Look(manifest, resolution, problems=resolution.problems)
+        held = False
+        match resolution.standing:
+            case Standing.ACCEPTED:
+                held = self._compile(found, capabilities)
+            case Standing.HELD:
+                held = True
+                found.compiled = self._hold(found)
+            case Standing.DENIED:
+                found.compiled = self._deny(found, capabilities)
+            case Standing.DELETED if self._owns(manifest, capabilities):
+                subject = resolution.subject
+                found.compiled = self._driver.withdraw(subject) if subject is not None else NOTHING
+            case _:
+                pass
+        if resolution.observes and held:
+            pass
+        elif found.compiled.parts or held:
+            found.touched = self._desired.put(manifest.key, found.compiled, held=held)
+        else:
+            found.touched = self._desired.drop(manifest.key)
+        self._known[manifest.key] = found
+        return found, self._grant(manifest.key, self._roles(found))
+
+    def channels_of(self, user: Key) -> list[tuple[Key, Role, Mapping[str, Any]]]:
+        """Return what a user may use: channel, role, and what a client of that role needs to know."""
+        found: list[tuple[Key, Role, Mapping[str, Any]]] = []
+        for channel, roles in sorted(self._channels.get(user, {}).items()):
+            look = self._known.get(channel)
+            if look is not None:
+                found += [(channel, role, look.compiled.coordinates.get(role, {})) for role in roles]
+        return found
+
+    def granting(self, user: Key) -> set[Key]:
+        """Return the channels that grant something to a user."""
+        return set(self._channels.get(user, {}))
+
+    def _compile(self, found: Look, capabilities: Capabilities) -> bool:
+        """Compile an accepted object; return whether it holds instead."""
+        resolved = found.resolution.resolved
+        if resolved is None:
+            return False
+        compiled = self._driver.compile(resolved, capabilities)
+        found.problems = (*found.problems, *compiled.problems)
+        if found.resolution.observes or compiled.problems:
+            held = self._hold(found)
+            found.compiled = held if compiled.problems else compiled
+            if found.resolution.observes:
+                # What it would assert is compared by itself; on the broker it only holds.
+                found.touched = self._desired.put(found.manifest.key, held, held=True)
+            return True
+        found.compiled = compiled
+        return False
+
+    def _hold(self, found: Look) -> Compiled:
+        subject = found.resolution.subject
+        return self._driver.hold(subject) if subject is not None else NOTHING
+
+    def _deny(self, found: Look, capabilities: Capabilities) -> Compiled:
+        """Take access away from a namespace that is not admitted: its user goes, its channels keep their messages."""
+        subject = found.resolution.subject
+        if subject is None or not self._owns(found.manifest, capabilities):
+            return NOTHING
+        if subject.key.kind is Kind.BROKER_USER:
+            return self._driver.withdraw(subject)
+        return self._driver.hold(subject)
+
+    @staticmethod
+    def _owns(manifest: Manifest, capabilities: Capabilities) -> bool:
+        """Whether the object's record says that what is on this broker is its own to withdraw."""
+        record = policy.owner_record(manifest.annotations)
+        if record is None or record.identity != capabilities.identity or not policy.has_finalizer(manifest):
+            return False
+        return manifest.key.kind is not Kind.BROKER_USER or record.ownership is not Ownership.ADOPTED
+
+    def _roles(self, found: Look) -> dict[Key, tuple[Role, ...]]:
+        resolved = found.resolution.resolved
+        roles: dict[Key, tuple[Role, ...]] = {}
+        if isinstance(resolved, ResolvedQueue) and found.asserts:
+            for grant in resolved.grants:
+                roles[grant.user] = (*roles.get(grant.user, ()), grant.role)
+        elif (
+            found.resolution.standing in {Standing.HELD, Standing.ACCEPTED} and found.manifest.key.kind in CHANNEL_KINDS
+        ):
+            # On hold the grants stay on the broker, so clients must keep reading of them too: as status last showed.
+            for entry in found.manifest.status.get("grants") or ():
+                if entry.get("state") == "Granted":
+                    namespace, _, name = entry["user"].partition("/")
+                    user = Key(Kind.BROKER_USER, namespace, name)
+                    roles[user] = (*roles.get(user, ()), Role(entry["role"]))
+        return roles
+
+    def _grant(self, channel: Key, roles: Mapping[Key, tuple[Role, ...]]) -> set[Key]:
+        """Replace whom a channel grants what; return the users for whom that is a change."""
+        changed: set[Key] = set()
+        for user in self._granted.get(channel, set()) - roles.keys():
+            self._channels[user].pop(channel, None)
+            if not self._channels[user]:
+                del self._channels[user]
+            changed.add(user)
+        for user, given in roles.items():
+            channels = self._channels.setdefault(user, {})
+            if channels.get(channel) != given:
+                channels[channel] = given
+                changed.add(user)
+        if roles:
+            self._granted[channel] = set(roles)
+        else:
+            self._granted.pop(channel, None)
+        return changed

@@ -1,0 +1,247 @@
+"""Gathers what is known of each object after a pass and has its status written.
+
+Decides only whether there is something final to say: an object whose claim or first Secret is on its way waits for it,
+so that it costs one status write and no more. The content is decided by `core.report`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import ConditionType, EventReason, Reason
+from channel_operator.api.status import GrantState
+from channel_operator.core import policy
+from channel_operator.core.access import GrantReport
+from channel_operator.core.diff import compare, leaders
+from channel_operator.core.model import Assembled, Change, Key, Mode, Problem, ResolvedUser, Resource, Secret
+from channel_operator.core.policy import Ownership
+from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
+from channel_operator.core.resolve import Standing
+from channel_operator.core.view import Manifest
+from channel_operator.engine.bindings import Wanted, digest_of, secret_name
+from channel_operator.engine.looks import Look
+from channel_operator.engine.reconciler import Reconciler
+from channel_operator.errors import Blocked, OperatorError
+
+__all__ = ["Reports"]
+
+
+class Reports:
+    """Reports on the objects of one reconciler. `ca`: what clients need to trust the broker, PEM."""
+
+    def __init__(self, reconciler: Reconciler, ca: str | None) -> None:
+        self._reconciler = reconciler
+        self._context = reconciler.context
+        self._ca = ca
+
+    async def tell(self, keys: Iterable[Key]) -> None:
+        """Report these objects."""
+        for key in keys:
+            look = self._reconciler.looks.get(key)
+            manifest = self._context.store.get(key)
+            if look is None or manifest is None or manifest.uid != look.manifest.uid:
+                continue
+            state = self._state(look, manifest)
+            if state is None:
+                continue
+            extra = key.kind is Kind.BROKER_USER
+            status = user_status(state) if extra else channel_status(state)
+            await self._events(manifest, status)
+            self._context.statuses.want(key, manifest.uid, status, _result(state))
+
+    def _state(self, look: Look, manifest: Manifest) -> ObjectState | None:
+        key = manifest.key
+        problems = [*look.problems, *self._reconciler.blocked.get(key, ()), *self._failures(key)]
+        deleting = self._deleting(look, manifest)
+        if look.leaves and deleting is None:
+            return None
+        extra: dict[str, Any] = {}
+        if key.kind is Kind.BROKER_USER and not look.leaves:
+            binding = self._context.bindings.of(key)
+            if binding.problem is not None:
+                problems.append(binding.problem)
+            settled = self._user(look, manifest, extra)
+            if not settled and not problems:
+                return None
+        if look.asserts and not problems and self._context.claims.in_flight(key):
+            return None
+        observes = look.resolution.observes and not look.leaves
+        plan = self._plan_of(look) if observes else []
+        return ObjectState(
+            generation=manifest.generation,
+            previous=manifest.status,
+            broker=self._context.broker,
+            now=self._context.now(),
+            problems=tuple(problems),
+            disabled=policy.is_disabled(manifest) and not look.leaves,
+            observes=observes,
+            drifted=bool(plan),
+            compiled=look.compiled if look.resolution.standing is Standing.ACCEPTED and not look.problems else None,
+            grants=self._grants(look),
+            origin=_origin(manifest),
+            plan=plan,
+            deleting=deleting,
+            extra=extra,
+        )
+
+    def _failures(self, key: Key) -> list[Problem]:
+        """Return what the broker refused or did not answer, on behalf of one owner."""
+        found = []
+        for rid in self._reconciler.desired.parts(key):
+            error = self._reconciler.failures.get(rid)
+            if error is not None and key in leaders(self._reconciler.desired.owners(rid)):
+                found.append(self._problem_of(error))
+        return found
+
+    @staticmethod
+    def _problem_of(error: OperatorError) -> Problem:
+        if isinstance(error, Blocked):
+            return Problem(Reason(error.reason), str(error), ConditionType.PROGRAMMED, error.field)
+        return Problem(Reason.PROGRESSING, str(error), ConditionType.PROGRAMMED, stalled=False)
+
+    def _deleting(self, look: Look, manifest: Manifest) -> str | None:
+        if not look.leaves:
+            return None
+        waiting = self._reconciler.waits_for(manifest)
+        if not waiting:
+            return None
+        names = ", ".join(sorted(str(rid) for rid in waiting)[:5])
+        return f"Being deleted; waits for {names} on {self._context.name}."
+
+    def _grants(self, look: Look) -> Sequence[GrantReport]:
+        """Complete the grants by what is on the broker: the user may not be made yet, the pattern may be full."""
+        refused = self._reconciler.refused.get(look.manifest.key, set())
+        names = {path for rid in refused for path in rid.path}
+        usernames = {g.user: g.username for g in getattr(look.resolution.resolved, "grants", ())}
+        found = []
+        for grant in look.resolution.grants:
+            state = grant.state
+            username = usernames.get(grant.user)
+            if username is not None and username in names:
+                state = GrantState.TOO_MANY
+            elif username is not None and not self._exists(grant.user):
+                state = GrantState.MISSING
+            found.append(grant._replace(state=state))
+        return found
+
+    def _exists(self, user: Key) -> bool:
+        """Whether a user is on the broker by its own manifest."""
+        parts = self._reconciler.desired.parts(user)
+        return bool(parts) and all(rid in self._reconciler.picture for rid in parts)
+
+    # -- users ---------------------------------------------------------------------------------------------------
+
+    def _user(self, look: Look, manifest: Manifest, extra: dict[str, Any]) -> bool:
+        """Add what a user's status shows; return whether its binding Secret is written."""
+        key, resolved = manifest.key, look.resolution.resolved
+        bindings = self._context.bindings
+        if look.resolution.subject is not None:
+            extra["username"] = look.resolution.subject.name
+        if not isinstance(resolved, ResolvedUser) or not look.asserts:
+            for name in ("binding", "credentials", "grants", "grantCount", "permissionBytes"):
+                extra[name] = manifest.status.get(name)
+            return True
+        if not self._exists(key):
+            return False
+        channels = self._reconciler.looks.channels_of(key)
+        entries = [
+            {"kind": str(c.kind), "namespace": c.namespace, "name": c.name, "role": str(role), **coordinates}
+            for c, role, coordinates in channels
+        ]
+        written = bindings.want(key, self._wanted(resolved, entries))
+        binding = bindings.of(key)
+        shown = [{k: e[k] for k in ("kind", "namespace", "name", "role")} for e in entries[:MAX_GRANTS]]
+        extra["grants"] = shown or None
+        extra["grantCount"] = len(entries)
+        extra.update(self._reconciler.driver.user_facts(self._reconciler.desired.parts(key), self._reconciler.picture))
+        if binding.version is not None:
+            extra["binding"] = {"name": secret_name(key, resolved.spec)}
+            extra["credentials"] = {"issuedAt": binding.issued_at, "secretVersion": binding.version}
+        else:
+            extra["binding"] = manifest.status.get("binding")
+            extra["credentials"] = manifest.status.get("credentials")
+        return written
+
+    def _wanted(self, resolved: ResolvedUser, entries: list[dict[str, Any]]) -> Wanted:
+        driver, ca = self._reconciler.driver, self._ca
+
+        def render(password: Secret) -> dict[str, str]:
+            user = ResolvedUser(resolved.subject, resolved.spec, password)
+            return dict(driver.binding(user, channels=entries, ca=ca))
+
+        content = render(Secret(""))
+        secret = resolved.spec.secret
+        metadata = [dict(secret.labels or {}), dict(secret.annotations or {})] if secret is not None else []
+        return Wanted(f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]))
+
+    # -- observing -----------------------------------------------------------------------------------------------
+
+    def _plan_of(self, look: Look) -> list[str]:
+        """Return what would be written for an object that is only watched, leaving shared rights aside."""
+        driver, picture = self._reconciler.driver, self._reconciler.picture
+        lines = []
+        for part in look.compiled.parts:
+            if part.mode is not Mode.ASSERT or not isinstance(part.content, Resource):
+                continue
+            owners = frozenset({part.owner})
+            found = compare(part.id, Assembled(part.content), picture.get(part.id), owners, driver)
+            if isinstance(found, Change):
+                lines.append(driver.describe(found))
+            elif found is not None:
+                lines.append(f"! {part.id} cannot be changed in place: {'; '.join(found.fields)}")
+        return lines
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    async def _events(self, manifest: Manifest, status: dict[str, Any]) -> None:
+        """Tell of the transitions that a status makes."""
+        before, key = manifest.status, manifest.key
+        if is_ready(status, manifest.generation) and not before.get("origin") and status.get("origin"):
+            made = status["origin"] == "Created"
+            reason = EventReason.CREATED if made else EventReason.ADOPTED
+            text = f"{'Created on' if made else 'Taken over on'} {self._context.name}."
+            await self._context.statuses.event(key, manifest.uid, reason, text)
+        if _ready_reason(status) == Reason.NAME_CONFLICT != _ready_reason(before):
+            text = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
+            await self._context.statuses.event(key, manifest.uid, EventReason.NAME_CONFLICT, text, warning=True)
+        await self._grant_events(manifest, status.get("grants") or ())
+
+    async def _grant_events(self, manifest: Manifest, grants: Collection[dict[str, str]]) -> None:
+        old = {(g["user"], g["role"]): g["state"] for g in manifest.status.get("grants") or ()}
+        for grant in grants:
+            state = grant["state"]
+            if state == GrantState.GRANTED or old.get((grant["user"], grant["role"])) == state:
+                continue
+            missing = state == GrantState.MISSING
+            reason = EventReason.GRANT_MISSING if missing else EventReason.GRANT_REFUSED
+            text = f"{grant['role']} {grant['user']} is not granted: {_WHY[GrantState(state)]}"
+            await self._context.statuses.event(manifest.key, manifest.uid, reason, text, warning=True)
+
+
+_WHY = {
+    GrantState.MISSING: "there is no such BrokerUser on this Broker (yet).",
+    GrantState.NOT_PERMITTED: "that BrokerUser is not permitted on this Broker; see its status.",
+    GrantState.ON_OTHER_BROKER: "that BrokerUser belongs to another Broker.",
+    GrantState.TOO_MANY: "its permission pattern would exceed RabbitMQ's 1024 bytes. Use a second BrokerUser.",
+    GrantState.GRANTED: "",
+}
+
+
+def _ready_reason(status: Any) -> str | None:
+    conditions = status.get("conditions") or ()
+    return next((c["reason"] for c in conditions if c["type"] == "Ready"), None)
+
+
+def _origin(manifest: Manifest) -> str | None:
+    record = policy.owner_record(manifest.annotations)
+    if record is None:
+        return None
+    return "Adopted" if record.ownership is Ownership.ADOPTED else "Created"
+
+
+def _result(state: ObjectState) -> str:
+    if any(p.stalled for p in state.problems):
+        return "blocked"
+    if state.problems or state.pending is not None:
+        return "waiting"
+    return "success"

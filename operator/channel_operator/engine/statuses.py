@@ -1,0 +1,69 @@
+"""The one place that writes status and tells events. Decides only whether there is anything to write."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from channel_operator.api.reasons import EventReason
+from channel_operator.core.model import Key
+from channel_operator.core.report import merged, status_patch
+from channel_operator.engine.clock import Clock
+from channel_operator.engine.pipeline import Pipeline
+from channel_operator.engine.ports import Gone, KubeWriter, Telemetry
+from channel_operator.engine.store import Store
+
+__all__ = ["Statuses"]
+
+
+class Statuses:
+    """Writes the newest wanted status of each object, if it differs from what the API server has."""
+
+    def __init__(self, store: Store, writer: KubeWriter, clock: Clock, telemetry: Telemetry) -> None:
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._telemetry = telemetry
+        self._wanted: dict[Key, tuple[str, Mapping[str, Any]]] = {}
+        self._dirty_since: dict[Key, float] = {}
+        self.pipeline = Pipeline("status", self._write, clock)
+
+    def started(self, key: Key) -> None:
+        """Note when an object became dirty: the start of its reconcile duration."""
+        self._dirty_since.setdefault(key, self._clock.monotonic())
+
+    def want(self, key: Key, uid: str, status: Mapping[str, Any], result: str) -> None:
+        """Have a status written; `result` is what the reconcile counts as."""
+        manifest = self._store.get(key)
+        since = self._dirty_since.get(key)
+        if manifest is None or manifest.uid != uid:
+            self._dirty_since.pop(key, None)
+            return
+        if not status_patch(manifest.status, status) and key not in self.pipeline:
+            self._dirty_since.pop(key, None)
+            self._wanted.pop(key, None)
+            self._telemetry.reconciled(key.kind, result, None if since is None else self._clock.monotonic() - since)
+            return
+        self._wanted[key] = (uid, status)
+        self._telemetry.reconciled(key.kind, result, None)
+        self.pipeline.add(key)
+
+    async def event(self, key: Key, uid: str, reason: EventReason, message: str, *, warning: bool = False) -> None:
+        """Tell of a transition."""
+        await self._writer.event(key, uid, reason=reason, message=message, warning=warning)
+
+    async def _write(self, key: Key) -> None:
+        uid, status = self._wanted.get(key, ("", {}))
+        manifest = self._store.get(key)
+        if manifest is None or manifest.uid != uid:
+            self._wanted.pop(key, None)
+            return
+        patch = status_patch(manifest.status, status)
+        if patch:
+            try:
+                written = await self._writer.patch_status(key, uid=uid, status=patch)
+            except Gone:
+                self._wanted.pop(key, None)
+                return
+            self._store.wrote(key, uid, written.resource_version, status=merged(manifest.status, patch))
+        if self._wanted.get(key) == (uid, status):
+            del self._wanted[key]
+        self._dirty_since.pop(key, None)

@@ -1,0 +1,284 @@
+"""What is known of Kubernetes: manifests and namespaces with reverse indexes and name claims.
+
+Decides which keys a change makes dirty, and drops echoes of our own writes. Never does I/O; it is filled from a full
+LIST before the watches start, so that a partly filled store is never mistaken for deletions.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeVar
+
+from channel_operator.api.meta import Kind
+from channel_operator.core.model import Capabilities, Key
+from channel_operator.core.resolve import claim_of
+from channel_operator.core.view import Claim, Manifest, NamespaceInfo
+from channel_operator.engine.manifests import Body, fingerprint, key_of, manifest_of, namespace_of
+
+__all__ = ["Store"]
+
+Listener = Callable[[Collection[Key]], None]
+_Entry = TypeVar("_Entry", Key, str)
+
+
+def _older(version: str, than: str) -> bool:
+    """Whether a resourceVersion is certainly older; versions that are not numbers are never called older."""
+    return version.isdigit() and than.isdigit() and int(version) < int(than)
+
+
+class Store:
+    """Implements `core.view.View`. `listener` is told the keys that have to be looked at again."""
+
+    def __init__(self) -> None:
+        self.listener: Listener = lambda _keys: None
+        self._objects: dict[Key, Manifest] = {}
+        self._namespaces: dict[str, NamespaceInfo] = {}
+        self._dependants: dict[Key, set[Key]] = {}
+        self._in_namespace: dict[str, set[Key]] = {}
+        self._on_broker: dict[Key, set[Key]] = {}
+        self._claimants: dict[Claim, set[Key]] = {}
+        self._claims: dict[Key, Claim] = {}
+        self._capabilities: dict[Key, Capabilities] = {}
+        self._own_users: dict[Key, str] = {}
+
+    # -- looking up (View) ---------------------------------------------------------------------------------------
+
+    def get(self, key: Key) -> Manifest | None:
+        """Return the manifest, or None."""
+        return self._objects.get(key)
+
+    def namespace(self, name: str) -> NamespaceInfo | None:
+        """Return the namespace, or None."""
+        return self._namespaces.get(name)
+
+    def holder(self, claim: Claim) -> Key | None:
+        """Return the oldest claimant of a name."""
+        claimants = self._claimants.get(claim)
+        if not claimants:
+            return None
+        if len(claimants) == 1:
+            return next(iter(claimants))
+        return min(claimants, key=lambda key: self._objects[key].since)
+
+    def capabilities(self, broker: Key) -> Capabilities | None:
+        """Return what was last learnt of a broker."""
+        return self._capabilities.get(broker)
+
+    def own_user(self, broker: Key) -> str | None:
+        """Return the operator's own user on a broker."""
+        return self._own_users.get(broker)
+
+    def brokers_with_identity(self, identity: str) -> Collection[Manifest]:
+        """Return the Broker objects that lead to one identity."""
+        keys = [key for key, known in self._capabilities.items() if known.identity == identity]
+        return [self._objects[key] for key in keys if key in self._objects]
+
+    def on_broker(self, broker: Key) -> Collection[Key]:
+        """Return the keys of all objects that name a Broker."""
+        return self._on_broker.get(broker, set())
+
+    def brokers(self) -> set[Key]:
+        """Return every Broker that exists or is named by an object."""
+        return {key for key in self._objects if key.kind is Kind.BROKER} | {k for k, v in self._on_broker.items() if v}
+
+    def keys(self) -> Collection[Key]:
+        """Return all keys."""
+        return self._objects.keys()
+
+    def usernames(self) -> set[str]:
+        """Return every user name that any BrokerUser stands for, on whatever broker."""
+        return {claim.name for key, claim in self._claims.items() if key.kind is Kind.BROKER_USER}
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def event(self, event_type: str | None, body: Body) -> None:
+        """Take in a watch event of one of our kinds or of a Namespace, and tell the listener what is dirty."""
+        if body["kind"] == "Namespace":
+            dirty = self._namespace_event(event_type, body)
+        elif event_type == "DELETED":
+            dirty = self._removed(key_of(body), body["metadata"]["uid"])
+        else:
+            dirty = self._changed(body)
+        if dirty:
+            self.listener(dirty)
+
+    def replace(self, bodies: Iterable[Body]) -> None:
+        """Take in a full LIST: everything that is not in it has gone."""
+        seen: set[Key] = set()
+        namespaces: set[str] = set()
+        for body in bodies:
+            self.event(None, body)
+            if body["kind"] == "Namespace":
+                namespaces.add(body["metadata"]["name"])
+            else:
+                seen.add(key_of(body))
+        self.forget_except(seen, namespaces)
+
+    def keep_only(self, bodies: Iterable[Body]) -> None:
+        """Drop what a complete LIST of metadata does not contain, unless it came in since the list was begun."""
+        keys: set[Key] = set()
+        namespaces: set[str] = set()
+        newest = ""
+        for body in bodies:
+            meta = body["metadata"]
+            newest = newest if _older(meta["resourceVersion"], newest) else meta["resourceVersion"]
+            if body["kind"] == "Namespace":
+                namespaces.add(meta["name"])
+            else:
+                keys.add(key_of(body))
+        for key, manifest in self._objects.items():
+            if _older(newest, manifest.resource_version):
+                keys.add(key)
+        self.forget_except(keys, namespaces)
+
+    def forget_except(self, keys: Collection[Key], namespaces: Collection[str]) -> None:
+        """Drop what a complete list did not contain: deletions that the watch missed."""
+        dirty: set[Key] = set()
+        for key in [k for k in self._objects if k not in keys]:
+            dirty |= self._removed(key, self._objects[key].uid)
+        for name in [n for n in self._namespaces if n not in namespaces]:
+            del self._namespaces[name]
+            dirty |= self._in_namespace.get(name, set())
+        if dirty:
+            self.listener(dirty)
+
+    def wrote(
+        self,
+        key: Key,
+        uid: str,
+        resource_version: str,
+        *,
+        status: Mapping[str, Any] | None = None,
+        finalizers: tuple[str, ...] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note what we wrote ourselves, so that its echo changes nothing."""
+        manifest = self._objects.get(key)
+        if manifest is None or manifest.uid != uid:
+            return
+        if not _older(resource_version, manifest.resource_version):
+            manifest.resource_version = resource_version
+        if status is not None:
+            manifest.status = status
+        if finalizers is not None:
+            manifest.finalizers = finalizers
+        if annotations is not None:
+            manifest.annotations = annotations
+
+    def learnt(self, broker: Key, capabilities: Capabilities, own_user: str) -> None:
+        """Keep what a session found out; the names of users may now be claimed in another space."""
+        if self._capabilities.get(broker) == capabilities and self._own_users.get(broker) == own_user:
+            return
+        before = self._capabilities.get(broker)
+        self._capabilities[broker] = capabilities
+        self._own_users[broker] = own_user
+        dirty = self._reclaim_all(broker) | set(self.on_broker(broker))
+        if before is None or before.identity != capabilities.identity:
+            dirty |= {m.key for m in self.brokers_with_identity(capabilities.identity)} - {broker}
+        self.listener(dirty)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _namespace_event(self, event_type: str | None, body: Body) -> set[Key]:
+        info = namespace_of(body)
+        if event_type == "DELETED":
+            self._namespaces.pop(info.name, None)
+        elif self._namespaces.get(info.name) == info:
+            return set()
+        else:
+            self._namespaces[info.name] = info
+        return set(self._in_namespace.get(info.name, set())) | self._granting_to(info.name)
+
+    def _granting_to(self, namespace: str) -> set[Key]:
+        """Return the channels that name a user of a namespace: its labels can change their grants."""
+        users = [k for k in self._in_namespace.get(namespace, ()) if k.kind is Kind.BROKER_USER]
+        return {channel for user in users for channel in self._dependants.get(user, ())}
+
+    def _changed(self, body: Body) -> set[Key]:
+        key = key_of(body)
+        before = self._objects.get(key)
+        if before is not None and _older(body["metadata"]["resourceVersion"], before.resource_version):
+            return set()
+        after = manifest_of(body, before)
+        if before is not None and fingerprint(before) == fingerprint(after):
+            foreign_status = before.status != after.status
+            before.resource_version = after.resource_version
+            before.status = after.status
+            return {key} if foreign_status else set()
+        dirty = self._unlink(before) if before is not None else set()
+        self._objects[key] = after
+        dirty |= self._link(after)
+        affects_others = before is None or before.uid != after.uid or before.deleted != after.deleted
+        if affects_others or before is None or before.generation != after.generation or key.kind is Kind.BROKER:
+            dirty |= self._dependants.get(key, set())
+        if key.kind is Kind.BROKER:
+            dirty |= self._reclaim_all(key) | set(self.on_broker(key))
+        return dirty | {key}
+
+    def _removed(self, key: Key, uid: str) -> set[Key]:
+        before = self._objects.get(key)
+        if before is None or before.uid != uid:
+            return set()
+        dirty = self._unlink(before)
+        del self._objects[key]
+        dirty |= self._dependants.get(key, set()) | {key}
+        if key.kind is Kind.BROKER:
+            self._capabilities.pop(key, None)
+            self._own_users.pop(key, None)
+            dirty |= self._reclaim_all(key) | set(self.on_broker(key))
+        return dirty
+
+    def _link(self, manifest: Manifest) -> set[Key]:
+        key = manifest.key
+        self._in_namespace.setdefault(key.namespace, set()).add(key)
+        for other in manifest.refs.others:
+            self._dependants.setdefault(other, set()).add(key)
+        if manifest.refs.broker is not None:
+            self._on_broker.setdefault(manifest.refs.broker, set()).add(key)
+        return self._reclaim(key)
+
+    def _unlink(self, manifest: Manifest) -> set[Key]:
+        key = manifest.key
+        self._drop(self._in_namespace, key.namespace, key)
+        for other in manifest.refs.others:
+            self._drop(self._dependants, other, key)
+        dirty = self._unclaim(key)
+        if manifest.refs.broker is not None:
+            self._drop(self._on_broker, manifest.refs.broker, key)
+        return dirty
+
+    @staticmethod
+    def _drop(index: dict[_Entry, set[Key]], entry: _Entry, key: Key) -> None:
+        members = index.get(entry)
+        if members is not None:
+            members.discard(key)
+            if not members:
+                del index[entry]
+
+    def _reclaim(self, key: Key) -> set[Key]:
+        """Claim the name that an object now stands for; everybody who wanted it looks again."""
+        claim = claim_of(self._objects[key], self)
+        if claim == self._claims.get(key):
+            return set()
+        dirty = self._unclaim(key)
+        if claim is not None:
+            self._claims[key] = claim
+            rivals = self._claimants.setdefault(claim, set())
+            dirty |= rivals
+            rivals.add(key)
+        return dirty
+
+    def _unclaim(self, key: Key) -> set[Key]:
+        claim = self._claims.pop(key, None)
+        if claim is None:
+            return set()
+        rivals = self._claimants[claim]
+        rivals.discard(key)
+        if not rivals:
+            del self._claimants[claim]
+        # Whoever takes the name over may be named by channels of its own.
+        return set(rivals).union(*(self._dependants.get(rival, set()) for rival in rivals))
+
+    def _reclaim_all(self, broker: Key) -> set[Key]:
+        dirty: set[Key] = set()
+        for key in list(self.on_broker(broker)):
+            dirty |= self._reclaim(key)
+        return dirty
