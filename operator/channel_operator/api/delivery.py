@@ -13,7 +13,6 @@ from channel_operator.api.common import (
     Limits,
     LocalRef,
     ObjectRefs,
-    Overflow,
     QueueType,
     Retry,
     SettingsMode,
@@ -121,19 +120,6 @@ class DeliverySpec(ChannelSpec):
             field=".orderingKey",
             fault=Fault.FORBIDDEN,
             holds=lambda self: self.ordering_key is None or self.ordering is Ordering.PER_KEY,
-        ),
-        Rule(
-            "!has(self.deadLetter) || self.deadLetter.strategy != 'AtLeastOnce' || !has(self.limits) || "
-            "!has(self.limits.overflow) || self.limits.overflow != 'DropOldest'",
-            "DropOldest contradicts deadLetter.strategy: AtLeastOnce, which needs RejectNew; remove one of the two",
-            field=".limits.overflow",
-            fault=Fault.FORBIDDEN,
-            holds=lambda self: (
-                self.dead_letter is None
-                or self.dead_letter.strategy is not DeadLetterStrategy.AT_LEAST_ONCE
-                or self.limits is None
-                or self.limits.overflow is not Overflow.DROP_OLDEST
-            ),
         ),
     )
 

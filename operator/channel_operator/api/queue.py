@@ -2,8 +2,8 @@
 
 from typing import Annotated, ClassVar
 
-from channel_operator.api.common import ObjectRef, ObjectRefs
-from channel_operator.api.delivery import DeliverySpec, GroupProtocol, Ordering, QueueRabbitMQ
+from channel_operator.api.common import ObjectRef, ObjectRefs, Overflow
+from channel_operator.api.delivery import DeadLetterStrategy, DeliverySpec, GroupProtocol, Ordering, QueueRabbitMQ
 from channel_operator.api.kafka import GROWTH, GrowFrom, GrowingPartitions, KafkaSettings
 from channel_operator.api.schema import IMMUTABLE, Fault, Rule, model
 
@@ -31,6 +31,19 @@ class QueueSpec(DeliverySpec):
     """What the queue should be and who may use it."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.deadLetter) || self.deadLetter.strategy != 'AtLeastOnce' || !has(self.limits) || "
+            "!has(self.limits.overflow) || self.limits.overflow != 'DropOldest'",
+            "DropOldest contradicts deadLetter.strategy: AtLeastOnce, which needs RejectNew; remove one of the two",
+            field=".limits.overflow",
+            fault=Fault.FORBIDDEN,
+            holds=lambda self: (
+                self.dead_letter is None
+                or self.dead_letter.strategy is not DeadLetterStrategy.AT_LEAST_ONCE
+                or self.limits is None
+                or self.limits.overflow is not Overflow.DROP_OLDEST
+            ),
+        ),
         Rule(
             "self.ordering != 'PerKey' || has(self.shards)",
             "ordering: PerKey needs shards, the number of parts that work side by side",

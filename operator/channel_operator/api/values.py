@@ -196,12 +196,11 @@ _LABEL_VALUE = "([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StringMap:
-    """A bounded map of strings. Lengths are in characters."""
+    """A map of at most `entries` strings of at most `value` characters. One of the rules must bound the keys."""
 
-    key: int
     value: int
     entries: int
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check bounds and rules after the types."""
@@ -216,19 +215,11 @@ class StringMap:
             "type": "object",
             "additionalProperties": {"type": "string", "maxLength": self.value},
             "maxProperties": self.entries,
-            RULES: [rule.schema() for rule in (self._key_rule, *self.rules)],
+            RULES: [rule.schema() for rule in self.rules],
         }
 
-    @property
-    def _key_rule(self) -> Rule:
-        return Rule(
-            f"self.all(k, size(k) > 0 && size(k) <= {self.key})",
-            f"must have keys of 1 to {self.key} characters",
-            holds=lambda found: all(0 < len(k) <= self.key for k in found),
-        )
-
     def _check(self, found: dict[str, str]) -> dict[str, str]:
-        for rule in (self._key_rule, *self.rules):
+        for rule in self.rules:
             if rule.holds is not None and not rule.holds(found):
                 raise PydanticCustomError("rule", "{message}", {"message": rule.message})
         return found
@@ -244,16 +235,21 @@ _KEYS = Rule(
     "must have keys such as team or example.com/team",
     holds=lambda found: all(re.fullmatch(_QUALIFIED, k) for k in found),
 )
+_KAFKA_KEYS = Rule(
+    "self.all(k, size(k) > 0 && size(k) <= 200)",
+    "must have keys of 1 to 200 characters",
+    holds=lambda found: all(0 < len(k) <= 200 for k in found),  # noqa: PLR2004 - the same number as in the sentence
+)
 _VALUES = Rule(
     f"self.all(k, self[k].matches('^{_LABEL_VALUE}$'))",
     "must have label values: up to 63 letters, digits, dots, underscores and dashes",
     holds=lambda found: all(re.fullmatch(_LABEL_VALUE, v) for v in found.values()),
 )
 
-Labels = Annotated[Mapping[str, str], StringMap(key=317, value=63, entries=32, rules=(_NOT_OURS, _KEYS, _VALUES))]
-Annotations = Annotated[Mapping[str, str], StringMap(key=317, value=1024, entries=32, rules=(_NOT_OURS, _KEYS))]
-MatchLabels = Annotated[Mapping[str, str], StringMap(key=317, value=63, entries=16, rules=(_KEYS, _VALUES))]
-KafkaConfig = Annotated[Mapping[str, str], StringMap(key=200, value=1024, entries=64)]
+Labels = Annotated[Mapping[str, str], StringMap(value=63, entries=32, rules=(_NOT_OURS, _KEYS, _VALUES))]
+Annotations = Annotated[Mapping[str, str], StringMap(value=1024, entries=32, rules=(_NOT_OURS, _KEYS))]
+MatchLabels = Annotated[Mapping[str, str], StringMap(value=63, entries=16, rules=(_KEYS, _VALUES))]
+KafkaConfig = Annotated[Mapping[str, str], StringMap(value=1024, entries=64, rules=(_KAFKA_KEYS,))]
 """Kafka configuration, by Kafka's own keys; values are strings as in the broker's files."""
 
 Partitions = Annotated[Count, Field(ge=1, le=10000)]
