@@ -105,13 +105,19 @@ class KubeWriter(Protocol):
     ) -> Written:
         """Set all finalizers and some annotations (None removes one) of exactly this version of the object.
 
-        Raises Conflict when the object has another version by now, Gone when it or its uid is no more.
+        Raises Conflict when the object has another version by now (or was made anew), Gone when there is none.
         """
 
     async def patch_status(self, key: Key, *, uid: str, status: Mapping[str, Any]) -> Written:
         """Merge `status` into the object's; lists are replaced whole, None removes a field.
 
-        Raises Gone when the object, or this incarnation of it, is no more.
+        Raises Gone when the object, or this incarnation of it, is no more: maybe too late, so prefer `set_status`.
+        """
+
+    async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
+        """Set top-level fields of the status to whole values; None, at any depth, means absent.
+
+        Raises Gone when the object, or this incarnation of it, is no more: nothing was written then.
         """
 
     async def event(self, key: Key, uid: str, *, reason: EventReason, message: str, warning: bool) -> None:

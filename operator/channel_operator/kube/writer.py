@@ -14,11 +14,13 @@ from channel_operator.core.model import Key
 from channel_operator.engine.ports import Body, Forbidden, Gone, Written
 from channel_operator.errors import Retry
 from channel_operator.kube.client import (
+    JSON_PATCH,
     MERGE_PATCH,
     METADATA_LIST,
     METADATA_ONLY,
     Expired,
     KubeClient,
+    Rejected,
     custom_path,
     path,
 )
@@ -53,22 +55,49 @@ class Writer:
         A merge patch that names the resourceVersion is refused when the object has another one; unlike a JSON patch it
         can add to annotations that may not exist yet.
         """
+        # A version belongs to one incarnation only; the uid is named so that a mix-up of ours is refused as well.
         metadata: dict[str, Any] = {"uid": uid, "resourceVersion": resource_version}
         if finalizers is not None:
             metadata["finalizers"] = list(finalizers)
         if annotations:
             metadata["annotations"] = dict(annotations)
-        return await self._patch(custom_path(key.kind, key.namespace, key.name), {"metadata": metadata})
+        return await self._patch(custom_path(key.kind, key.namespace, key.name), {"metadata": metadata}, MERGE_PATCH)
 
     async def patch_status(self, key: Key, *, uid: str, status: Mapping[str, Any]) -> Written:
-        """Merge `status` into the object's; lists are replaced whole, None removes a field."""
-        body = {"metadata": {"uid": uid}, "status": status}
-        return await self._patch(custom_path(key.kind, key.namespace, key.name, "status"), body)
+        """Merge `status` into the object's; lists are replaced whole, None removes a field.
 
-    async def _patch(self, url_path: str, body: Mapping[str, Any]) -> Written:
+        The API server ignores a uid in a merge patch of the status, so this can meet a new incarnation; the caller
+        then hears Gone. `set_status` cannot.
+        """
+        url_path = custom_path(key.kind, key.namespace, key.name, "status")
+        answer = await self._call(url_path, {"status": status}, MERGE_PATCH)
+        if answer["uid"] != uid:
+            raise Gone(f"{key} was made anew")
+        return Written(answer["resourceVersion"])
+
+    async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
+        """Set fields of the status to whole values; None, at any depth, means absent.
+
+        A JSON patch, because only its test guards a status against landing on another incarnation. It adds null where
+        a field shall go, which the API server prunes: removing a field that is not there would be an error.
+        """
+        operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
+        operations += [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in fields.items()]
+        try:
+            return await self._patch(custom_path(key.kind, key.namespace, key.name, "status"), operations, JSON_PATCH)
+        except Rejected as error:
+            if error.fields:
+                raise
+            raise Gone(f"{key} was made anew") from None
+
+    async def _patch(self, url_path: str, body: Any, content_type: str) -> Written:
+        return Written((await self._call(url_path, body, content_type))["resourceVersion"])
+
+    async def _call(self, url_path: str, body: Any, content_type: str) -> dict[str, Any]:
         # Only the metadata comes back: the rest would be parsed for nothing.
-        answer = await self._client.call("patch", url_path, body, content_type=MERGE_PATCH, accept=METADATA_ONLY)
-        return Written(answer["metadata"]["resourceVersion"])
+        answer = await self._client.call("patch", url_path, body, content_type=content_type, accept=METADATA_ONLY)
+        metadata: dict[str, Any] = answer["metadata"]
+        return metadata
 
     async def event(self, key: Key, uid: str, *, reason: EventReason, message: str, warning: bool) -> None:
         """Tell of a transition; returns at once."""
