@@ -70,6 +70,8 @@ class Elector:
     def __init__(self, client: LeaseClient, clock: Clock, *, identity: str, times: LeaseTimes | None = None) -> None:
         self.leading = asyncio.Event()
         self.lost = asyncio.Event()
+        self.succeeded_silent_leader = False
+        """Whether the Lease ran out under another holder, whose last write may still be on its way to a broker."""
         self._client = client
         self._clock = clock
         self._identity = identity
@@ -156,6 +158,7 @@ class Elector:
         ours = self._in_doubt and record.holder == self._identity
         if record.holder and not ours and self._remaining(record) > 0:
             return False
+        self.succeeded_silent_leader = bool(record.holder) and record.holder != self._identity
         stamp = self._stamp()
         taken = replace(
             record,

@@ -54,7 +54,6 @@ class Manager:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._routes: dict[Key, Key] = {}
         self._running = False
-        self._resynced = asyncio.Event()
         self.statuses = Statuses(store, writer, clock, telemetry)
         store.listener = self.dirty
 
@@ -166,9 +165,10 @@ class Manager:
         interval = self._options.resync or 300.0
         while True:
             await self._clock.sleep(interval)
+            known = self.store.snapshot()
             try:
                 bodies = await self._writer.list_metadata()
             except Exception as error:  # noqa: BLE001  # whatever it is, the next sweep tries again
                 log.warning("the sweep failed", why=type(error).__name__)
                 continue
-            self.store.keep_only(bodies)
+            self.store.keep_only(bodies, known)

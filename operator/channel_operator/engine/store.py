@@ -5,7 +5,7 @@ LIST before the watches start, so that a partly filled store is never mistaken f
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from channel_operator.api.meta import Kind
 from channel_operator.core.model import Capabilities, Key
@@ -13,7 +13,7 @@ from channel_operator.core.resolve import claim_of
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.manifests import Body, fingerprint, key_of, manifest_of, namespace_of
 
-__all__ = ["Store"]
+__all__ = ["Known", "Store"]
 
 Listener = Callable[[Collection[Key]], None]
 _Entry = TypeVar("_Entry", Key, str)
@@ -22,6 +22,13 @@ _Entry = TypeVar("_Entry", Key, str)
 def _older(version: str, than: str) -> bool:
     """Whether a resourceVersion is certainly older; versions that are not numbers are never called older."""
     return version.isdigit() and than.isdigit() and int(version) < int(than)
+
+
+class Known(NamedTuple):
+    """What the store knew at a moment."""
+
+    uids: Mapping[Key, str]
+    namespaces: frozenset[str]
 
 
 class Store:
@@ -100,43 +107,33 @@ class Store:
         if dirty:
             self.listener(dirty)
 
-    def replace(self, bodies: Iterable[Body]) -> None:
-        """Take in a full LIST: everything that is not in it has gone."""
-        seen: set[Key] = set()
-        namespaces: set[str] = set()
+    def snapshot(self) -> Known:
+        """Return what is known now: taken before a LIST, it tells deletions from what came in meanwhile."""
+        return Known({key: manifest.uid for key, manifest in self._objects.items()}, frozenset(self._namespaces))
+
+    def replace(self, bodies: Collection[Body], known: Known) -> None:
+        """Take in a full LIST. What was `known` before it was begun and is not in it has gone."""
         for body in bodies:
             self.event(None, body)
-            if body["kind"] == "Namespace":
-                namespaces.add(body["metadata"]["name"])
-            else:
-                seen.add(key_of(body))
-        self.forget_except(seen, namespaces)
+        self.keep_only(bodies, known)
 
-    def keep_only(self, bodies: Iterable[Body]) -> None:
-        """Drop what a complete LIST of metadata does not contain, unless it came in since the list was begun."""
-        keys: set[Key] = set()
+    def keep_only(self, bodies: Iterable[Body], known: Known) -> None:
+        """Drop what a complete LIST (metadata is enough) does not contain: deletions that the watch missed."""
+        keys: dict[Key, str] = {}
         namespaces: set[str] = set()
-        newest = ""
         for body in bodies:
             meta = body["metadata"]
-            newest = newest if _older(meta["resourceVersion"], newest) else meta["resourceVersion"]
             if body["kind"] == "Namespace":
                 namespaces.add(meta["name"])
             else:
-                keys.add(key_of(body))
-        for key, manifest in self._objects.items():
-            if _older(newest, manifest.resource_version):
-                keys.add(key)
-        self.forget_except(keys, namespaces)
-
-    def forget_except(self, keys: Collection[Key], namespaces: Collection[str]) -> None:
-        """Drop what a complete list did not contain: deletions that the watch missed."""
+                keys[key_of(body)] = meta["uid"]
         dirty: set[Key] = set()
-        for key in [k for k in self._objects if k not in keys]:
-            dirty |= self._removed(key, self._objects[key].uid)
-        for name in [n for n in self._namespaces if n not in namespaces]:
-            del self._namespaces[name]
-            dirty |= self._in_namespace.get(name, set())
+        for key, uid in known.uids.items():
+            if keys.get(key) != uid:
+                dirty |= self._removed(key, uid)
+        for name in known.namespaces - namespaces:
+            if self._namespaces.pop(name, None) is not None:
+                dirty |= self._in_namespace.get(name, set())
         if dirty:
             self.listener(dirty)
 

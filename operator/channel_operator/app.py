@@ -1,0 +1,238 @@
+"""The composition root: the only place that wires everything, and the order in which it starts and stops.
+
+Decides nothing about channels. Store first, then watch, then lead; whichever part ends first ends the process.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+
+from channel_operator import __version__
+from channel_operator.brokers import registry
+from channel_operator.engine.clock import SystemClock
+from channel_operator.engine.connection import Addresses
+from channel_operator.engine.context import Options
+from channel_operator.engine.election import Elector, Leadership, LeaseTimes, Unelected
+from channel_operator.engine.loop import Drivers
+from channel_operator.engine.manager import Manager
+from channel_operator.engine.ports import Forbidden
+from channel_operator.engine.store import Store
+from channel_operator.errors import Retry
+from channel_operator.kube.client import KubeClient, path
+from channel_operator.kube.events import EventPoster
+from channel_operator.kube.leases import KubeLease
+from channel_operator.kube.login import Credentials, LoginError
+from channel_operator.kube.runtime import WatchHealth, watch
+from channel_operator.kube.secrets import KubeSecrets
+from channel_operator.kube.writer import Writer
+from channel_operator.settings import Settings
+from channel_operator.telemetry import logs, probes
+from channel_operator.telemetry.metrics import Metrics
+
+__all__ = ["run"]
+
+log = structlog.get_logger("channel_operator")
+_T = TypeVar("_T")
+
+
+async def run(settings: Settings) -> int:
+    """Run until a signal, a lost Lease or a broken part ends it; return the exit code."""
+    logs.configure(format=settings.log_format, level=settings.log_level)
+    try:
+        credentials = await Credentials.load(
+            kubeconfig=settings.kubeconfig, context=settings.context, namespace=settings.namespace
+        )
+    except LoginError as error:
+        log.error("cannot log in to the API server", why=str(error))  # noqa: TRY400  # the message says it all
+        return 1
+    operator = _Operator(settings, credentials)
+    try:
+        return await operator.run()
+    finally:
+        await operator.close()
+
+
+class _Operator:
+    """All parts of one process."""
+
+    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+        self.settings = settings
+        self.credentials = credentials
+        self.clock = SystemClock()
+        self.metrics = Metrics(version=__version__, figures=self._figures)
+        self.client = KubeClient(credentials, self.metrics)
+        self.identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self.events = EventPoster(self.client, self.clock, instance=self.identity)
+        self.writer = Writer(self.client, self.events, settings.namespaces)
+        self.store = Store()
+        self.stop = asyncio.Event()
+        self.health = WatchHealth(settings.namespaces, self.metrics)
+        self.leadership, self._elector = self._election()
+        self.manager: Manager | None = None
+        self.probes = probes.Probes(
+            self.metrics,
+            watching=self.health.ready,
+            leadership=self.leadership,
+            metrics_address=settings.metrics_address,
+            health_address=settings.health_address,
+        )
+
+    def _election(self) -> tuple[Leadership, Elector | None]:
+        if not self.settings.leader_election:
+            return Unelected(), None
+        lease = KubeLease(self.client, self.credentials.namespace, self.settings.lease)
+        times = LeaseTimes(
+            self.settings.lease_duration, self.settings.lease_renew_deadline, self.settings.lease_retry_period
+        )
+        elector = Elector(lease, self.clock, identity=self.identity, times=times)
+        return elector, elector
+
+    async def run(self) -> int:
+        """Start the parts in order, wait for the first that ends, stop them all."""
+        log.info("starting", version=__version__, identity=self.identity, namespaces=list(self.settings.namespaces) or "all")
+        await self.probes.start()
+        stopper = asyncio.create_task(self.stop.wait(), name="stop")
+        # kopf sets signals up later and hands them back; until then they are ours.
+        self._own_signals()
+        tasks: list[asyncio.Task[Any]] = [stopper]
+        try:
+            filled = asyncio.create_task(self._fill(), name="fill")
+            await asyncio.wait({stopper, filled}, return_when=asyncio.FIRST_COMPLETED)
+            if not filled.done():
+                filled.cancel()
+                return 0
+            filled.result()
+            tasks += self._start()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return self._verdict(stopper, tasks)
+        finally:
+            await self._shut_down(tasks)
+
+    def _own_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in probes.SIGNALS:
+            loop.add_signal_handler(number, self.stop.set)
+
+    def _start(self) -> list[asyncio.Task[Any]]:
+        """Start what runs beside each other. The order matters to kopf: it must not be older than our own tasks."""
+        work: list[tuple[str, Coroutine[Any, Any, Any]]] = [("events", self.events.run()), ("lead", self._lead())]
+        if self._elector is not None:
+            work.append(("election", self._elector.run()))
+        watching = watch(
+            self.store,
+            connection=self.credentials,
+            namespaces=self.settings.namespaces,
+            stop=self.stop,
+            health=self.health,
+            on_signal=self.stop.set,
+        )
+        return [asyncio.create_task(coroutine, name=name) for name, coroutine in [*work, ("watch", watching)]]
+
+    def _verdict(self, stopper: asyncio.Task[Any], tasks: list[asyncio.Task[Any]]) -> int:
+        if stopper.done():
+            log.info("stopping")
+            return 0
+        for task in tasks:
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                log.error("a part of the operator ended; the process ends", part=task.get_name(), exc_info=error)
+        return 1
+
+    async def _shut_down(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Finish or cancel what is in flight within a bound, then give the Lease back. A timer ends what hangs."""
+        timer = threading.Timer(self.settings.shutdown_grace + 5.0, os._exit, args=(1,))
+        timer.daemon = True
+        timer.start()
+        self.stop.set()
+        for task in tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.shutdown_grace):
+                await asyncio.gather(*tasks, return_exceptions=True)
+        await self.events.flush(1.0)
+        if self._elector is not None:
+            await self._elector.release()
+        timer.cancel()
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self.probes.stop()
+        await self.client.close()
+
+    # -- store and leadership ------------------------------------------------------------------------------------
+
+    async def _fill(self) -> None:
+        """Fill the store from a full LIST before anything watches: a partly filled store looks like deletions."""
+        await self._patiently("list", self._relist)
+        log.info("the store is filled", objects=len(self.store.keys()))
+
+    async def _relist(self) -> None:
+        known = self.store.snapshot()
+        self.store.replace(await self.writer.list_all(), known)
+
+    async def _lead(self) -> None:
+        """Once this replica leads and a fresh LIST agrees with the store, run the loops of all brokers."""
+        await self.leadership.leading.wait()
+        self.metrics.leading(True)
+        try:
+            operator_id = self.settings.operator_id or await self._patiently("operator id", self._operator_id)
+            await self._patiently("list", self._relist)
+            await self.leadership_settled()
+            self.manager = Manager(
+                self.store,
+                self.writer,
+                KubeSecrets(self.client),
+                self.clock,
+                self.metrics,
+                Drivers(registry.create_driver, registry.open_session),
+                Options(
+                    operator_id=operator_id,
+                    addresses=Addresses(
+                        self.settings.allowed_broker_hosts, self.settings.only_allowed_broker_hosts
+                    ),
+                    resync=self.settings.resync_interval,
+                    ref_grace=self.settings.ref_grace,
+                    secrets_sweep=self.settings.secrets_sweep,
+                    broker_secret_sweep=self.settings.broker_secret_sweep,
+                    sees_everything=not self.settings.namespaces,
+                ),
+                leads=self.leadership.is_leader,
+            )
+            log.info("leading", operator_id=operator_id)
+            await self.manager.run()
+        finally:
+            self.metrics.leading(False)
+
+    async def leadership_settled(self) -> None:
+        """Wait until no late write of a leader that vanished can still arrive: one broker write time-out."""
+        if self._elector is not None and self._elector.succeeded_silent_leader:
+            await self.clock.sleep(registry.WRITE_TIMEOUT)
+
+    async def _operator_id(self) -> str:
+        """Return the UID of kube-system, else of our own namespace: it marks the users we make on brokers."""
+        try:
+            body = await self.client.call("get", path("api/v1", None, "namespaces", "kube-system"))
+        except Forbidden:
+            body = await self.client.call("get", path("api/v1", None, "namespaces", self.credentials.namespace))
+        return str(body["metadata"]["uid"])
+
+    async def _patiently(self, what: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Try until the API server answers."""
+        pause = 0.2
+        while True:
+            try:
+                return await work()
+            except Retry as error:
+                log.warning("the API server does not serve us yet", what=what, why=str(error))
+            await self.clock.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    def _figures(self) -> list[Any]:
+        return self.manager.figures() if self.manager is not None else []
