@@ -11,13 +11,17 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.resources import Permission
 from channel_operator.core.model import Assembled, Mode, Part, Refusal
 
-__all__ = ["MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "parse", "render"]
+__all__ = ["CLOSING", "MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "parse", "render"]
 
 MAX_PATTERN_BYTES: Final = 1024
 """RabbitMQ refuses longer permission patterns."""
 
 NOTHING: Final = "^$"
 """Matches no queue and no exchange: none has an empty name (the default exchange is checked as `amq.default`)."""
+
+CLOSING: Final = ""
+"""The same to RabbitMQ. Written as the configure pattern of a permission that was just narrowed, until the user's
+connections are closed: whoever comes after a crash in between sees that this is still to be done."""
 
 _START: Final = "^(?:"
 _END: Final = ")$"

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import pika
@@ -21,6 +22,8 @@ from channel_operator.errors import Unreachable
 __all__ = ["DataPlane"]
 
 _SECONDS: Final = 4.0
+_HEARTBEAT: Final = 3  # seconds; pika gives a silent connection up 5 s later
+_THREADS: Final = 4
 _NOT_FOUND: Final = 404
 
 _T = TypeVar("_T")
@@ -38,6 +41,11 @@ class DataPlane:
         self._address = next(iter(rabbitmq.clients.addresses), None)
         self._rules = AddressRules(connection.allowed_hosts, only=connection.only_allowed_hosts)
         self._recorder = recorder
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="amqp")
+
+    def close(self) -> None:
+        """Let the threads end; one that waits for a silent broker ends by its heartbeat."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def is_configured(self) -> bool:
@@ -46,7 +54,7 @@ class DataPlane:
 
     async def probe(self) -> None:
         """Log in and open a channel. Raises Unreachable with what is wrong, in a user's words."""
-        await self._run("amqp_probe", lambda channel: None)
+        await self._run("amqp_probe", _nothing)
 
     async def declared(self, queue: str) -> Count | None:
         """Count ready messages and consumers by a passive declare; None when the queue does not exist."""
@@ -74,7 +82,9 @@ class DataPlane:
         try:
             addresses = await resolve(host, int(port), self._rules)
             parameters = self._parameters(addresses[0], int(port), host)
-            result = await asyncio.to_thread(_use, parameters, action)
+            # pika has no time limit for opening a channel: the heartbeat ends the thread, this ends the waiting.
+            async with asyncio.timeout(3 * _SECONDS):
+                result = await loop.run_in_executor(self._threads, _use, parameters, action)
             outcome = "ok"
         except pika.exceptions.AMQPError as error:
             raise Unreachable(f"{where}: {_words(error, self._connection.username, self._vhost)}") from None
@@ -99,7 +109,7 @@ class DataPlane:
             stack_timeout=_SECONDS,
             blocked_connection_timeout=_SECONDS,
             connection_attempts=1,
-            heartbeat=0,
+            heartbeat=_HEARTBEAT,
             client_properties={"connection_name": "channel-operator"},
         )
 
@@ -112,6 +122,10 @@ def _opened(parameters: Any) -> Iterator[Any]:
     finally:
         with contextlib.suppress(pika.exceptions.AMQPError, OSError):
             connection.close()
+
+
+def _nothing(_channel: Any) -> None:
+    """Do nothing: an open channel is all the probe wants."""
 
 
 def _use(parameters: Any, action: Callable[[Any], _T]) -> _T:

@@ -10,7 +10,7 @@ import hmac
 from typing import Any, Final
 
 from channel_operator.api.reasons import Reason
-from channel_operator.brokers.rabbitmq.access import parse
+from channel_operator.brokers.rabbitmq.access import CLOSING, parse
 from channel_operator.brokers.rabbitmq.resources import (
     DEAD_LETTER_EXCHANGE,
     DELIVERY_LIMIT,
@@ -142,6 +142,10 @@ def _permission(desired: Permission, observed: Permission) -> Difference | None:
     fields, narrows = [], False
     for what in ("configure", "write", "read"):
         want, have = getattr(desired, what), getattr(observed, what)
+        if what == "configure" and have == CLOSING:
+            fields.append("open connections are still to be closed")
+            narrows = True
+            continue
         if want == have or (not parse(want) and parse(have) == frozenset()):
             continue
         text, taken = _names(want, have)

@@ -115,11 +115,10 @@ def from_status(status: int, body: bytes, where: str, username: str) -> Operator
             field="spec.credentials.passwordSecretRef",
         )
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return CredentialsRefused(
-            f'{where}: user "{username}" lacks rights; give it the tag administrator and all permissions on the '
-            "virtual host",
-            reason=Reason.CREDENTIALS_INVALID,
-            field="spec.credentials.passwordSecretRef",
+        return Blocked(
+            f'{where}: user "{username}", with whom the operator logs in, lacks rights; give it the tag administrator '
+            "and all permissions on the virtual host",
+            reason=Reason.BROKER_REFUSED,
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Unreachable(f"{where}: answers with a redirect, which is not followed; state the final address")

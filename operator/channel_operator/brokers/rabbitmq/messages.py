@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from channel_operator.brokers.rabbitmq.http import ManagementClient, path
+from channel_operator.errors import Retry
 
 __all__ = ["STATISTICS_TICK", "Count", "count_messages", "is_empty"]
 
@@ -22,29 +23,36 @@ class Count(NamedTuple):
 
 
 async def count_messages(client: ManagementClient, name: str) -> Count | None:
-    """Read what the management plane last counted: up to one tick old. None when the queue is not there."""
+    """Read what the management plane last counted: up to one tick old. None when the queue is not there.
+
+    Raises Retry when there are no figures.
+    """
     target = path("queues", client.vhost, name)
     answer = await client.get("count_messages", target, accept=(HTTPStatus.NOT_FOUND,))
     if not answer.ok or not isinstance(answer.data, dict):
         return None
-    ready, unacknowledged, total = (
-        int(answer.data.get(key) or 0) for key in ("messages_ready", "messages_unacknowledged", "messages")
-    )
-    return Count(max(total, ready + unacknowledged), int(answer.data.get("consumers") or 0))
+    figures = [answer.data.get(key) for key in ("messages_ready", "messages_unacknowledged", "messages", "consumers")]
+    ready, unacknowledged, total, consumers = (figure if isinstance(figure, int) else -1 for figure in figures)
+    if min(ready, unacknowledged, total, consumers) < 0:
+        # A queue just declared, or a broker whose statistics are off: no figure is not zero.
+        raise Retry(f'{client.where}: says nothing about the messages in queue "{name}" yet', after=STATISTICS_TICK)
+    return Count(max(total, ready + unacknowledged), consumers)
 
 
 async def is_empty(
-    client: ManagementClient, name: str, passive: Callable[[str], Awaitable[Count | None]], *, tick: float
+    client: ManagementClient, name: str, passive: Callable[[str], Awaitable[Count | None]] | None, *, tick: float
 ) -> bool:
     """Whether a queue that nothing is bound to any more has no message, ready or unacknowledged, and no consumer.
 
     The management plane knows unacknowledged messages but counts every 5 s; a passive declare is exact but knows only
-    ready ones. Both must say nothing, before and after a tick. A queue that is gone is empty.
+    ready ones; it is left out where the Broker names no address for it. Both must say nothing, before and after a tick.
+    A queue that is gone is empty.
     """
     for attempt in range(2):
         if attempt:
             await asyncio.sleep(tick + _MARGIN)
-        counted, declared = await asyncio.gather(count_messages(client, name), passive(name))
+        counted = await count_messages(client, name)
+        declared = await passive(name) if passive is not None else counted
         if counted is None or declared is None:
             return True
         if counted.messages or declared.messages:

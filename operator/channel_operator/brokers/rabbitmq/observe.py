@@ -27,7 +27,7 @@ from channel_operator.brokers.rabbitmq.support import DELAYED_RETRY
 from channel_operator.core.model import Capabilities, Observation, Resource, ResourceId, Secret
 from channel_operator.errors import Retry
 
-__all__ = ["observe_all", "observe_some", "probe", "read_binding_key", "read_one"]
+__all__ = ["bindings_of_queue", "observe_all", "observe_some", "observe_vhost", "probe", "read_binding_key", "read_one"]
 
 _SINGLE_READS: Final = 40
 """Above this many ids the whole broker is read: three calls instead of one for each."""
@@ -44,8 +44,8 @@ async def probe(client: ManagementClient) -> Capabilities:
     )
     if not vhost.ok:
         raise Retry(
-            f'{client.where}: there is no virtual host "{client.vhost}" (spec.rabbitmq.vhost); create it at the broker, '
-            "or make a Broker with another one"
+            f'{client.where}: there is no virtual host "{client.vhost}" (spec.rabbitmq.vhost); create it at the '
+            "broker, or make a Broker with another one"
         )
     about = overview.data if isinstance(overview.data, dict) else {}
     version = str(about.get("rabbitmq_version") or about.get("product_version") or "unknown")
@@ -146,24 +146,27 @@ def _parsed(kind: str, entries: Any) -> Iterator[tuple[ResourceId, Resource]]:
             yield resource.id, resource
 
 
+async def observe_vhost(client: ManagementClient) -> dict[ResourceId, Resource]:
+    """Read queues, exchanges and bindings of the virtual host: one call."""
+    answer = await client.get("definitions", path("definitions", client.vhost))
+    defined = _mapping(answer.data)
+    found: dict[ResourceId, Resource] = {}
+    for kind, section in ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindings")):
+        found.update(_parsed(kind, defined.get(section)))
+        await asyncio.sleep(0)  # let others run between the parts of a large broker
+    return found
+
+
 async def observe_all(client: ManagementClient) -> Observation:
     """Read the virtual host and the cluster's users: three calls, whatever their number."""
-    definitions, users, permissions = await asyncio.gather(
-        client.get("definitions", path("definitions", client.vhost)),
+    found, users, permissions = await asyncio.gather(
+        observe_vhost(client),
         client.get("users", path("users")),
         client.get("permissions", path("vhosts", client.vhost, "permissions")),
     )
-    found: dict[ResourceId, Resource] = {}
-    defined = _mapping(definitions.data)
-    for kind, entries in (
-        (QUEUE, defined.get("queues")),
-        (EXCHANGE, defined.get("exchanges")),
-        (BINDING, defined.get("bindings")),
-        (USER, users.data),
-        (PERMISSION, permissions.data),
-    ):
-        found.update(_parsed(kind, entries))
-        await asyncio.sleep(0)  # let others run between the parts of a large broker
+    found.update(_parsed(USER, users.data))
+    await asyncio.sleep(0)
+    found.update(_parsed(PERMISSION, permissions.data))
     return Observation(found)
 
 
@@ -206,8 +209,18 @@ async def _bindings_between(client: ManagementClient, rid: ResourceId) -> list[t
     source, kind, destination = rid.path[:3]
     target = path("bindings", client.vhost, "e", source, kind[0], destination)
     answer = await client.get("get_binding", target, accept=_ABSENT)
-    pairs = ((_binding(entry), str(entry.get("properties_key") or "~")) for entry in _entries(answer.data))
+    return _keyed(answer.data)
+
+
+def _keyed(entries: Any) -> list[tuple[Binding, str]]:
+    pairs = ((_binding(entry), str(entry.get("properties_key") or "~")) for entry in _entries(entries))
     return [(binding, key) for binding, key in pairs if binding is not None]
+
+
+async def bindings_of_queue(client: ManagementClient, name: str) -> list[tuple[Binding, str]]:
+    """Return what feeds a queue, each binding with the key under which the broker addresses it."""
+    answer = await client.get("get_binding", path("queues", client.vhost, name, "bindings"), accept=_ABSENT)
+    return _keyed(answer.data)
 
 
 async def read_binding_key(client: ManagementClient, rid: ResourceId) -> str | None:

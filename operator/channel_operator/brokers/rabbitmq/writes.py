@@ -1,0 +1,239 @@
+"""Writes one change to the broker. Decides what is read again right before, and what an answer means for the change.
+
+Never decides the order of changes (graph) nor how many run side by side (apply).
+"""
+
+from typing import NamedTuple
+
+from channel_operator.api.broker import OnRevoke
+from channel_operator.api.reasons import Reason
+from channel_operator.brokers.base import Connection
+from channel_operator.brokers.rabbitmq.access import CLOSING, NOTHING
+from channel_operator.brokers.rabbitmq.amqp import DataPlane
+from channel_operator.brokers.rabbitmq.compare import diff
+from channel_operator.brokers.rabbitmq.compile import TAG_PREFIX
+from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
+from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
+from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
+from channel_operator.brokers.rabbitmq.observe import bindings_of_queue, read_binding_key, read_one
+from channel_operator.brokers.rabbitmq.resources import Binding, Permission, Queue, User, user_id
+from channel_operator.core.model import Action, Change, Outcome, Removal, Resource, ResourceId
+from channel_operator.errors import Blocked, OperatorError, Retry
+
+__all__ = ["Writer"]
+
+_COUNTABLE = frozenset({"quorum", "classic"})
+"""Queue types whose messages can be counted; of any other (a stream keeps what was read) none is deleted as empty."""
+
+
+class _Kept(NamedTuple):
+    """A deletion that did not happen because the object is not what may be deleted."""
+
+    found: Resource | None
+
+
+class Writer:
+    """Writes single changes over one client."""
+
+    def __init__(
+        self, connection: Connection, client: ManagementClient, data_plane: DataPlane, *, tick: float = STATISTICS_TICK
+    ) -> None:
+        rabbitmq = connection.spec.rabbitmq
+        self._client = client
+        self._data_plane = data_plane
+        self._tag = TAG_PREFIX + connection.operator_id
+        self._adoptable = frozenset(connection.spec.adoptable_users)
+        self._closes = rabbitmq is not None and rabbitmq.on_revoke is OnRevoke.CLOSE_CONNECTIONS
+        self._tick = tick
+
+    async def write(self, change: Change) -> Outcome:
+        """Do it; an error with a meaning becomes part of the outcome."""
+        try:
+            if change.action is not Action.DELETE:
+                return Outcome(change, await self._put(change))
+            kept = await self._delete(change)
+        except OperatorError as error:
+            return Outcome(change, change.observed, error)
+        return Outcome(change, None) if kept is None else Outcome(change, kept.found or change.observed, kept=True)
+
+    # -- creating and updating -------------------------------------------------------------------------------------
+
+    async def _put(self, change: Change) -> Resource:
+        match change.desired:
+            case User() as user:
+                return await self._put_user(change, user)
+            case Permission() as permission:
+                return await self._put_permission(change, permission)
+            case Binding() as binding:
+                await self._bind(binding)
+                return binding
+            case None:
+                raise Blocked(f"{change.id}: nothing to write", reason=Reason.BROKER_REFUSED)
+            case wanted:
+                return await self._declare(change.id, wanted)
+
+    async def _declare(self, rid: ResourceId, wanted: Resource) -> Resource:
+        target = object_path(self._client.vhost, rid)
+        answer = await self._client.write(f"put_{rid.kind.lower()}", "PUT", target, body_of(wanted))
+        return wanted if answer.ok else await self.explain(rid, wanted, answer)
+
+    async def explain(self, rid: ResourceId, wanted: Resource, answer: Answer) -> Resource:
+        """Say why a declaration was refused; return the object if what is there will do after all."""
+        found = await read_one(self._client, rid)
+        if found is None:
+            raise self._client.refusal(answer)
+        difference = diff(wanted, found)
+        if difference is None:
+            return found
+        what = "; ".join(difference.fields) or answer.argument or "its properties"
+        raise Blocked(
+            f"{rid} exists on the broker already and does not fit: {what}. "
+            "Make the manifest match it, choose another name, or delete it at the broker.",
+            reason=Reason.ADOPTION_REFUSED,
+        )
+
+    async def _bind(self, binding: Binding) -> None:
+        target = object_path(self._client.vhost, binding.id)
+        answer = await self._client.write("post_binding", "POST", target, body_of(binding))
+        if not answer.ok:
+            raise self._client.refusal(answer)
+
+    async def _put_user(self, change: Change, wanted: User) -> User:
+        found = await read_one(self._client, change.id)
+        if isinstance(found, User):
+            self._check_user(found)
+            if diff(wanted, found) is None:
+                return wanted
+        elif not wanted.tags:
+            raise Retry(f'user "{wanted.name}", which was there to be adopted, is gone', after=0.0)
+        if wanted.password is None:
+            raise Retry(f'the password of user "{wanted.name}" is not known yet')
+        answer = await self._client.write(
+            "put_user", "PUT", object_path(self._client.vhost, change.id), body_of(wanted)
+        )
+        if not answer.ok:
+            raise self._client.refusal(answer)
+        return wanted
+
+    def _is_ours(self, user: User) -> bool:
+        if user.name == self._client.username:
+            return False
+        return user.tags == (self._tag,) or (not user.tags and user.name in self._adoptable)
+
+    def _check_user(self, user: User) -> None:
+        """Raise Blocked (AdoptionRefused) for a user that this operator neither made nor may adopt."""
+        if not self._is_ours(user):
+            raise Blocked(
+                f'user "{user.name}" exists on the broker already and was not made by this operator. Choose another '
+                "username, or have the Broker's owner list it in spec.adoptableUsers, without tags at the broker.",
+                reason=Reason.ADOPTION_REFUSED,
+            )
+
+    async def _put_permission(self, change: Change, wanted: Permission) -> Permission:
+        owner = await read_one(self._client, user_id(wanted.user))
+        if not isinstance(owner, User):
+            raise Retry(f'user "{wanted.user}" is not there yet')
+        self._check_user(owner)
+        if change.narrows and self._closes:
+            await self._write_permission(wanted._replace(configure=CLOSING))
+            await self._close_connections(wanted.user)
+        await self._write_permission(wanted)
+        return wanted
+
+    async def _write_permission(self, wanted: Permission) -> None:
+        target = object_path(self._client.vhost, wanted.id)
+        answer = await self._client.write("put_permission", "PUT", target, body_of(wanted))
+        if not answer.ok:
+            raise self._client.refusal(answer)
+
+    async def _close_connections(self, user: str) -> None:
+        """RabbitMQ checks a right when an operation starts, so a running consumer would go on for ever."""
+        await self._client.write("close_connections", "DELETE", connections_path(user))
+
+    # -- deleting --------------------------------------------------------------------------------------------------
+
+    async def _delete(self, change: Change) -> _Kept | None:
+        rid = change.id
+        match rid.kind:
+            case "User":
+                return await self._delete_user(rid)
+            case "Permission":
+                return await self._delete_permission(rid)
+            case "Binding":
+                key = await read_binding_key(self._client, rid)
+                if key is not None:
+                    await self._unbind(rid, key)
+                return None
+            case "Queue" if change.removal is Removal.DELETE_IF_EMPTY:
+                return await self._delete_if_empty(rid)
+            case _:
+                await self._remove(rid)
+                return None
+
+    async def _remove(self, rid: ResourceId) -> None:
+        answer = await self._client.write(f"delete_{rid.kind.lower()}", "DELETE", object_path(self._client.vhost, rid))
+        self._check_gone(answer)
+
+    def _check_gone(self, answer: Answer) -> None:
+        # What is not there any more is as good as deleted.
+        if not answer.ok and answer.status != 404:  # noqa: PLR2004 (HTTP's own number)
+            raise self._client.refusal(answer)
+
+    async def _unbind(self, rid: ResourceId, key: str) -> None:
+        source, kind, destination = rid.path[:3]
+        target = path("bindings", self._client.vhost, "e", source, kind[0], destination, key)
+        self._check_gone(await self._client.write("delete_binding", "DELETE", target))
+
+    async def _delete_user(self, rid: ResourceId) -> _Kept | None:
+        found = await read_one(self._client, rid)
+        if not isinstance(found, User):
+            return None
+        if found.tags != (self._tag,) or found.name == self._client.username:
+            return _Kept(found)
+        await self._remove(rid)
+        return None
+
+    async def _delete_permission(self, rid: ResourceId) -> _Kept | None:
+        user = rid.path[0]
+        owner = await read_one(self._client, user_id(user))
+        if not isinstance(owner, User):
+            return None  # rights go with their user
+        if not self._is_ours(owner):
+            return _Kept(None)
+        if self._closes:
+            await self._write_permission(Permission(user, CLOSING, NOTHING, NOTHING))
+            await self._close_connections(user)
+        await self._remove(rid)
+        return None
+
+    async def _delete_if_empty(self, rid: ResourceId) -> _Kept | None:
+        """Cut the queue off, look twice, delete; put it back as it was if there is anything in it."""
+        found = await read_one(self._client, rid)
+        if not isinstance(found, Queue):
+            return None
+        if found.type not in _COUNTABLE:
+            return _Kept(found)
+        counted = await count_messages(self._client, found.name)
+        if counted is not None and counted.messages:
+            return _Kept(found)
+        cut: list[Binding] = []
+        try:
+            for binding, key in await bindings_of_queue(self._client, found.name):
+                await self._unbind(binding.id, key)
+                cut.append(binding)
+            passive = self._data_plane.declared if self._data_plane.is_configured else None
+            if await is_empty(self._client, found.name, passive, tick=self._tick):
+                await self._remove(rid)
+                return None
+        except OperatorError:
+            await self._restore(cut)
+            raise
+        await self._restore(cut)
+        return _Kept(found)
+
+    async def _restore(self, cut: list[Binding]) -> None:
+        for binding in cut:
+            try:
+                await self._bind(binding)
+            except Retry:
+                continue  # its exchange is gone, or the broker is: there is nothing to bind to
