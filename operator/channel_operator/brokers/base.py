@@ -4,7 +4,7 @@ Adding a broker: one folder, one union member in the API, one line in `registry`
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from channel_operator.api.broker import BrokerSpec
@@ -132,8 +132,10 @@ class Session(Protocol):
         """Read everything in the fewest calls (None), or just these ids."""
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Write the changes, stage by stage; one outcome each, in the same order. Re-reads before it overwrites or
-        deletes what the broker itself would not guard."""
+        """Write the changes, stage by stage; one outcome each, in the same order.
+
+        Re-reads before it overwrites or deletes what the broker itself would not guard.
+        """
 
     async def close(self) -> None:
         """Release every connection."""
@@ -145,5 +147,5 @@ class FieldSupport:
 
     kind: str
     field: str
-    support: Mapping[str, str] = field(default_factory=dict)
+    support: Mapping[str, str]
     """Column (`RabbitMQ`, `RabbitMQ classic`, `Kafka`) → `Broker`, `Client`, or `Refused: Reason`."""

@@ -1,11 +1,18 @@
-"""Which driver serves which kind of broker: the one place that knows all of them. Decides nothing else."""
+"""Which driver serves which kind of broker, and what each honours: the one place that knows all of them."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, get_args
 
 from channel_operator.api.broker import BrokerSpec
-from channel_operator.brokers.base import Connection, Driver, Recorder, Session
+from channel_operator.api.manifest import SPECS
+from channel_operator.api.schema import Model, alias
+from channel_operator.brokers.base import Connection, Driver, FieldSupport, Recorder, Session
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
+from channel_operator.brokers.rabbitmq.fields import NOT_YET, field_support
 from channel_operator.brokers.rabbitmq.session import RabbitMQSession
 
-__all__ = ["create_driver", "open_session"]
+__all__ = ["create_driver", "field_table", "open_session"]
 
 
 def create_driver(spec: BrokerSpec, operator_id: str) -> Driver | None:
@@ -20,3 +27,32 @@ def open_session(connection: Connection, recorder: Recorder) -> Session:
     if connection.spec.rabbitmq is None:
         raise ValueError("there is no driver for this kind of broker")
     return RabbitMQSession(connection, recorder)
+
+
+def field_table() -> list[FieldSupport]:
+    """Return who honours each leaf field of each kind on each broker, in the order of the manifests.
+
+    Leaves of lists are named without an index: `producers.name`.
+    """
+    return [
+        FieldSupport(kind, leaf, {"RabbitMQ": field_support(kind, leaf), "Kafka": NOT_YET})
+        for kind, spec in SPECS.items()
+        for leaf in _leaves(spec)
+    ]
+
+
+def _leaves(model: type[Any], prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(model):
+        name = prefix + alias(field.name)
+        inner = _model_in(field.type)
+        if inner is None:
+            yield name
+        else:
+            yield from _leaves(inner, f"{name}.")
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    """Find the model within optional, annotated and list types."""
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)

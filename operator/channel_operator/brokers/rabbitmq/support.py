@@ -4,12 +4,14 @@ Decides refusals and the enforcement notes of an accepted spec. Never builds an 
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from channel_operator.api.brokeruser import AuthenticationType, BrokerUserSpec
 from channel_operator.api.common import QueueType, SettingsMode
 from channel_operator.api.delivery import DeadLetterStrategy, Ordering
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import Reason
+from channel_operator.api.values import seconds
 from channel_operator.core.model import Capabilities, Enforcement, Problem
 
 __all__ = ["DELAYED_RETRY", "enforcement", "queue_problems", "user_problems"]
@@ -18,6 +20,10 @@ DELAYED_RETRY = (4, 3)
 """Delayed retry of quorum queues came with this version, and with it returns stopped counting as deliveries."""
 
 _CONSISTENT_HASH = "x-consistent-hash"
+
+
+_LONGEST_TTL: Final = 10 * 365 * 24 * 3600
+"""Ten years, in seconds: RabbitMQ refuses a longer time to live."""
 
 
 def _not_yet(field: str, what: str) -> Problem:
@@ -94,6 +100,15 @@ def queue_problems(
             problems.append(_not_yet("spec.deadLetter.queueRef", "another Queue as the dead-letter queue"))
         if spec.dead_letter.strategy is DeadLetterStrategy.AT_LEAST_ONCE:
             problems.append(_not_yet("spec.deadLetter.strategy", "AtLeastOnce"))
+    if spec.message_ttl is not None and seconds(spec.message_ttl) > _LONGEST_TTL:
+        problems.append(
+            Problem(
+                Reason.UNSUPPORTED_BY_BROKER,
+                f"spec.messageTTL: RabbitMQ {capabilities.version} takes at most {_LONGEST_TTL // 3600}h (ten years); "
+                "state less, or remove the field to keep messages for ever",
+                field="spec.messageTTL",
+            )
+        )
     if spec.ack_timeout is not None:
         problems.append(_not_yet("spec.ackTimeout", "a timeout for acknowledgements"))
     if spec.kafka is not None:

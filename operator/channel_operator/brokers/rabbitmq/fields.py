@@ -1,0 +1,119 @@
+"""The field table of RabbitMQ: who honours each field of each kind. Decides nothing; `support` and `compile` do.
+
+A test sets each field and holds what happens against this table.
+"""
+
+from typing import Final
+
+__all__ = ["NOT_YET", "RABBITMQ", "field_support"]
+
+BROKER: Final = "Broker"
+OPERATOR: Final = "Operator"
+"""Honoured by the operator itself: names, policies, references, Secrets."""
+NOT_YET: Final = "Refused: UnsupportedByBroker"
+_TOO_OLD: Final = "Refused: UnsupportedByBroker (BrokerVersionTooOld below 4.3)"
+_PLUGIN: Final = "Refused: UnsupportedByBroker (PluginMissing without consistent hash)"
+_UNUSED: Final = "Operator: for what this version refuses"
+
+_BROKER_FIELDS: Final[dict[str, str]] = {
+    "rabbitmq.managementUrls": OPERATOR,
+    "rabbitmq.vhost": BROKER,
+    "rabbitmq.clients.addresses": OPERATOR,
+    "rabbitmq.clients.streamAddresses": OPERATOR,
+    "rabbitmq.settings": f"Arguments: {BROKER}; Policy: {NOT_YET}",
+    "rabbitmq.policyPriority": _UNUSED,
+    "rabbitmq.onRevoke": BROKER,
+    "rabbitmq.certificateLogin": _UNUSED,
+    "kafka.bootstrapServers": NOT_YET,
+    "kafka.saslMechanism": NOT_YET,
+    "kafka.clients.bootstrapServers": NOT_YET,
+    "kafka.clients.saslMechanism": NOT_YET,
+    "kafka.clients.tlsBootstrapServers": NOT_YET,
+    "kafka.principalMapping": NOT_YET,
+    "credentials.passwordSecretRef.name": OPERATOR,
+    "credentials.certificateSecretRef.name": OPERATOR,
+    "tls.mode": OPERATOR,
+    "tls.caRef.kind": OPERATOR,
+    "tls.caRef.name": OPERATOR,
+    "tls.caRef.key": OPERATOR,
+    "tls.serverName": OPERATOR,
+    "allowedNamespaces.from": OPERATOR,
+    "allowedNamespaces.selector.matchLabels": OPERATOR,
+    "allowedNamespaces.selector.matchExpressions.key": OPERATOR,
+    "allowedNamespaces.selector.matchExpressions.operator": OPERATOR,
+    "allowedNamespaces.selector.matchExpressions.values": OPERATOR,
+    "naming.template": OPERATOR,
+    "naming.physicalName": OPERATOR,
+    "adoptableUsers": OPERATOR,
+    "defaults.deletionPolicy": OPERATOR,
+    "defaults.adoptionPolicy": OPERATOR,
+    "defaults.replicas": BROKER,
+    "defaults.partitions": "Kafka only",
+    "defaults.retry.maxDeliveries": BROKER,
+    "defaults.retry.backoff.initial": _TOO_OLD,
+    "defaults.retry.backoff.max": _TOO_OLD,
+    "defaults.limits.maxMessages": BROKER,
+    "defaults.limits.maxBytes": BROKER,
+    "defaults.limits.overflow": BROKER,
+    "defaults.queueType": f"Quorum: {BROKER}; Classic: {NOT_YET}",
+    "managementPolicy": OPERATOR,
+    "brake.maxDeletions": OPERATOR,
+    "brake.maxRevocations": OPERATOR,
+    "brake.window": OPERATOR,
+    "deletionTimeout": OPERATOR,
+    "resyncInterval": OPERATOR,
+}
+
+_USER_FIELDS: Final[dict[str, str]] = {
+    "brokerRef.name": OPERATOR,
+    "brokerRef.namespace": OPERATOR,
+    "username": BROKER,
+    "authentication.type": f"Password: {BROKER}; TLS: {NOT_YET}",
+    "authentication.certificateSecretRef.name": NOT_YET,
+    "passwordSecretRef.name": BROKER,
+    "secret.name": OPERATOR,
+    "secret.labels": OPERATOR,
+    "secret.annotations": OPERATOR,
+    "rotation.every": NOT_YET,
+    "rotation.overlap": NOT_YET,
+}
+
+_QUEUE_FIELDS: Final[dict[str, str]] = {
+    "brokerRef.name": OPERATOR,
+    "brokerRef.namespace": OPERATOR,
+    "physicalName": BROKER,
+    "managementPolicy": OPERATOR,
+    "adoptionPolicy": OPERATOR,
+    "deletionPolicy": OPERATOR,
+    "requireBrokerEnforcement": OPERATOR,
+    "ordering": f"None: {BROKER}; Strict: {NOT_YET}; PerKey: {_PLUGIN}",
+    "shards": NOT_YET,
+    "orderingKey.header": NOT_YET,
+    "retry.maxDeliveries": BROKER,
+    "retry.backoff.initial": _TOO_OLD,
+    "retry.backoff.max": _TOO_OLD,
+    "deadLetter.queueRef.name": NOT_YET,
+    "deadLetter.consumers.name": BROKER,
+    "deadLetter.consumers.namespace": BROKER,
+    "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {NOT_YET}",
+    "messageTTL": BROKER,
+    "limits.maxMessages": BROKER,
+    "limits.maxBytes": BROKER,
+    "limits.overflow": BROKER,
+    "ackTimeout": NOT_YET,
+    "replicas": BROKER,
+    "producers.name": BROKER,
+    "producers.namespace": BROKER,
+    "consumers.name": BROKER,
+    "consumers.namespace": BROKER,
+    "rabbitmq.type": f"Quorum: {BROKER}; Classic: {NOT_YET}",
+    "rabbitmq.settings": f"Arguments: {BROKER}; Policy: {NOT_YET}",
+    "rabbitmq.maxPriority": NOT_YET,
+}
+
+RABBITMQ: Final = {"Broker": _BROKER_FIELDS, "BrokerUser": _USER_FIELDS, "Queue": _QUEUE_FIELDS}
+
+
+def field_support(kind: str, field: str) -> str:
+    """Return who honours a field on RabbitMQ. Kinds without a driver part, and Kafka's own fields, are refused."""
+    return RABBITMQ.get(kind, {}).get(field, NOT_YET)
