@@ -1,6 +1,8 @@
 """A real API server with the CRDs, shared by all tests of this folder."""
 
 import json
+import os
+import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +24,6 @@ class Kube:
     def __init__(self, control_plane: ControlPlane) -> None:
         self.control_plane = control_plane
         self.kubeconfig = control_plane.kubeconfig
-        self._namespaces = 0
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> Done:
         """Run kubectl."""
@@ -43,8 +44,7 @@ class Kube:
 
     def namespace(self) -> str:
         """Make a namespace that no other test uses."""
-        self._namespaces += 1
-        name = f"test-{self._namespaces}"
+        name = f"test-{secrets.token_hex(4)}"
         done = self.kubectl("create", "namespace", name)
         assert done.returncode == 0, done.stderr
         return name
@@ -77,8 +77,6 @@ def namespace(kube: Kube) -> str:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Compare a text with tests/kube/golden/<name>; UPDATE_GOLDEN=1 writes it, for a person to read."""
-    import os  # noqa: PLC0415 - only this fixture reads the environment
-
     folder = Path(__file__).parent / "golden"
 
     def compare(name: str, text: str) -> None:

@@ -8,9 +8,9 @@ from channel_operator.api.meta import API_VERSION, Kind
 from tests.kube.conftest import Kube
 from tests.unit.api.cases import RULE_CASES, Case, Q, Spec, spec
 from tests.unit.api.changes import CHANGES, MUTABLE_CHANGES, Change
-from tests.unit.api.scalars import SCALAR_CASES
+from tests.unit.api.scalars import SCALAR_CASES, once_a_rule
 
-CASES = [*RULE_CASES, *SCALAR_CASES]
+CASES = [*RULE_CASES, *once_a_rule(SCALAR_CASES)]
 
 
 def manifest(kind: Kind, body: Spec, namespace: str = "default", name: str = "x") -> dict[str, Any]:
@@ -22,8 +22,9 @@ def manifest(kind: Kind, body: Spec, namespace: str = "default", name: str = "x"
     }
 
 
-def refusal(kind: Kind, complaint: str, name: str = "x") -> str:
-    return f'The {kind} "{name}" is invalid: {complaint}\n'
+def refusal(kind: Kind, *complaints: str) -> str:
+    told = complaints[0] if len(complaints) == 1 else "".join(f"\n* {complaint}" for complaint in complaints)
+    return f'The {kind} "x" is invalid: {told}\n'
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.path}-{case.message[:16]}-{case.id}")
@@ -41,7 +42,7 @@ def test_a_stored_object_changes_only_where_it_may(kube: Kube, namespace: str, c
     stored = kube.apply(manifest(change.kind, change.before, namespace))
     assert stored.returncode == 0, stored.stderr
     edited = kube.apply(manifest(change.kind, change.after, namespace), "--dry-run=server")
-    assert edited.stderr == (refusal(change.kind, change.complaint) if change.message else "")
+    assert edited.stderr == (refusal(change.kind, *change.complaints) if change.message else "")
 
 
 def test_a_queue_cannot_be_its_own_dead_letter_queue(kube: Kube) -> None:

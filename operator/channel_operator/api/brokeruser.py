@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from channel_operator.api.common import ObjectRef, SecretRef
 from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, model
-from channel_operator.api.values import DURATION_PATTERN, Annotations, BrokerName, Duration, Labels, ObjectName, seconds
+from channel_operator.api.values import Annotations, BrokerName, Duration, Labels, ObjectName, ordered, seconds
 
 __all__ = ["Authentication", "AuthenticationType", "BindingSecret", "BrokerUserSpec", "Rotation"]
 
@@ -56,8 +56,7 @@ class Rotation(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            f"!self.overlap.matches(r'{DURATION_PATTERN}') || !self.every.matches(r'{DURATION_PATTERN}') || "
-            "duration(self.overlap) < duration(self.every)",
+            ordered("self.overlap", "<", "self.every"),
             "overlap must be shorter than every",
             field=".overlap",
             holds=lambda self: seconds(self.overlap) < seconds(self.every),

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, elements, model
 from channel_operator.api.values import (
-    DURATION_PATTERN,
     BrokerName,
     Count,
     Duration,
@@ -19,6 +18,7 @@ from channel_operator.api.values import (
     Namespace,
     ObjectName,
     Quantity,
+    ordered,
     seconds,
 )
 
@@ -190,8 +190,7 @@ class Backoff(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            f"!has(self.max) || !self.initial.matches(r'{DURATION_PATTERN}') || "
-            f"!self.max.matches(r'{DURATION_PATTERN}') || duration(self.initial) <= duration(self.max)",
+            "!has(self.max) || " + ordered("self.initial", "<=", "self.max"),
             "initial must not be longer than max",
             field=".initial",
             holds=lambda self: self.max is None or seconds(self.initial) <= seconds(self.max),

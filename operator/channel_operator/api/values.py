@@ -34,6 +34,7 @@ __all__ = [
     "Timestamp",
     "bytes_of",
     "matches",
+    "ordered",
     "seconds",
 ]
 
@@ -85,6 +86,14 @@ def matches(pattern: str, message: str) -> Rule:
 
 def _cel_string(text: str) -> str:
     return "r'" + text + "'"
+
+
+def ordered(shorter: str, comparison: str, longer: str) -> str:
+    """Compare two durations in CEL, by paths; unreadable ones pass, since they have been told already."""
+    readable = [
+        f"{path}.matches({_cel_string(DURATION_PATTERN)}) && {path}.matches('[1-9]')" for path in (shorter, longer)
+    ]
+    return f"!({' && '.join(readable)}) || duration({shorter}) {comparison} duration({longer})"
 
 
 Duration = Annotated[

@@ -20,11 +20,13 @@ class Change:
     before: Spec
     after: Spec
     message: str | None
+    also: tuple[str, ...] = ()
+    """Other fields that the edit changes, refused in the same words."""
 
     @property
-    def complaint(self) -> str:
+    def complaints(self) -> list[str]:
         """What kubectl prints of it."""
-        return f"spec.{self.path}: {FORBIDDEN}: {self.message}"
+        return [f"spec.{path}: {FORBIDDEN}: {self.message}" for path in (self.path, *self.also) if self.message]
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ CHANGES: Final = [
         spec(U, authentication={"type": "Password"}),
         spec(U, authentication=_TLS),
         NOT_CHANGED,
+        ("authentication.certificateSecretRef",),
     ),
 ]
 

@@ -132,3 +132,17 @@ def _shown(value: Any) -> str | None:
 
 
 SCALAR_CASES: Final = list(scalar_cases())
+
+
+def once_a_rule(cases: list[Case]) -> Iterator[Case]:
+    """Yield all refused values of the first field that has a rule, and one for each further field with that rule."""
+    first: dict[str, str] = {}
+    seen: set[tuple[Kind, str, str]] = set()
+    for case in cases:
+        field = (case.kind, case.path, case.message)
+        if (
+            first.setdefault(case.message, f"{case.kind} {case.path}") == f"{case.kind} {case.path}"
+            or field not in seen
+        ):
+            yield case
+        seen.add(field)
