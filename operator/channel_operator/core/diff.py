@@ -53,8 +53,10 @@ def plan(
     may_write: Callable[[Key], bool],
     was_made_by_us: Callable[[Key], bool],
 ) -> Plan:
-    """Compare these ids. `may_write(owner)`: its owner record stands. `was_made_by_us(owner)`: chooses the reason of a
-    refusal: ImmutableOnBroker for what we made or adopted, AdoptionRefused for what we found.
+    """Compare these ids.
+
+    `may_write(owner)`: its owner record stands. `was_made_by_us(owner)` chooses the reason of a refusal:
+    ImmutableOnBroker for what we made or adopted, AdoptionRefused for what we found.
     """
     changes: list[Change] = []
     blocked: dict[Key, tuple[Problem, ...]] = {}

@@ -39,7 +39,7 @@ def namespace_of(broker: BrokerSpec, name: str) -> str | None:
 
 def native_name(broker: BrokerSpec, key: Key, stated: str | None) -> str:
     """Return the native name of an object's main resource: the stated one, else the template's."""
-    return stated if stated else render(broker.naming.template, key.namespace, key.name)
+    return stated or render(broker.naming.template, key.namespace, key.name)
 
 
 def stated_field(kind: Kind) -> str:

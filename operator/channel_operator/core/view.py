@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from channel_operator.api import Spec
-from channel_operator.api.meta import Kind
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.errors import InvalidManifest
 
@@ -62,7 +61,7 @@ class NamespaceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A native name that an object wants. `space` is where it must be unique: a Broker's channels, a cluster's users."""
+    """A native name that an object wants. `space`: where it must be unique (a Broker's channels, a cluster's users)."""
 
     space: str
     name: str

@@ -16,7 +16,7 @@ from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
 from channel_operator.engine.context import Context
 from channel_operator.engine.ports import BrokerFigures
-from channel_operator.engine.reconciler import Reconciler
+from channel_operator.engine.state import BrokerState
 
 __all__ = ["BrokerReport"]
 
@@ -93,21 +93,21 @@ class BrokerReport:
             self._data_plane = problem
             self._due_at = self._context.clock.monotonic()
 
-    def observed(self, reconciler: Reconciler) -> None:
+    def observed(self, state: BrokerState) -> None:
         """Take in that the whole broker was looked at."""
         self._observed = self._context.now()
         self._observed_at = self._context.clock.now().timestamp()
-        self._orphans = self._find_orphans(reconciler)
+        self._orphans = self._find_orphans(state)
 
-    def _find_orphans(self, reconciler: Reconciler) -> list[str]:
+    def _find_orphans(self, state: BrokerState) -> list[str]:
         """Return names within the naming prefixes of known namespaces that no manifest speaks of."""
         manifest = self._context.store.get(self._context.broker)
         if manifest is None or not isinstance(manifest.spec, BrokerSpec):
             return []
-        owned: Collection[ResourceId] = reconciler.desired.ids()
+        owned: Collection[ResourceId] = state.desired.ids()
         found = set()
-        for rid in reconciler.picture:
-            name = reconciler.driver.name_of(rid) if rid not in owned else None
+        for rid in state.picture:
+            name = state.driver.name_of(rid) if rid not in owned else None
             namespace = naming.namespace_of(manifest.spec, name) if name is not None else None
             if namespace is not None and self._context.store.namespace(namespace) is not None:
                 found.add(str(rid))

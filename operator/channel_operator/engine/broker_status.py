@@ -1,4 +1,4 @@
-"""What a Broker object says of itself: reachable or not, what it is, how its channels are. Pure, from figures handed in.
+"""What a Broker object says of itself: reachable or not, what it is, how its channels are. Pure.
 
 Never decides whether something is written: `engine.statuses` compares.
 """

@@ -7,16 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from channel_operator.api.meta import Kind
-from channel_operator.api.reasons import EventReason, Reason
+from channel_operator.api.reasons import Reason
 from channel_operator.core.model import Key
-from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
 from channel_operator.engine.bindings import Bindings
 from channel_operator.engine.claims import Claims
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.connection import Addresses
-from channel_operator.engine.looks import Look
 from channel_operator.engine.ports import SecretStore, Telemetry
 from channel_operator.engine.schedule import Schedule
 from channel_operator.engine.statuses import Statuses
@@ -62,11 +59,6 @@ class Context:
         """`namespace/name`, as metrics and messages call the broker."""
         return f"{self.broker.namespace}/{self.broker.name}"
 
-    @property
-    def sees_everything(self) -> bool:
-        """Whether no manifest can exist that the store does not know."""
-        return self.options.sees_everything
-
     def now(self) -> str:
         """Return the wall time in the form of the API."""
         return self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -87,20 +79,6 @@ class Context:
         if left > 0:
             self.schedule.later(manifest.key, left)
         return left <= 0
-
-    def departure(self, look: Look, *, kept: bool, forced: bool) -> tuple[EventReason, str]:
-        """Return what to tell of a deleted object that is let go."""
-        name = look.resolution.subject.name if look.resolution.subject is not None else look.manifest.key.name
-        if forced:
-            return EventReason.RELEASED_BY_FORCE, f"Released by annotation; {name} was left as it is on {self.name}."
-        if kept:
-            return EventReason.RETAINED, f"{name} holds messages and was kept on {self.name}; access was withdrawn."
-        if look.manifest.key.kind is Kind.BROKER_USER:
-            return EventReason.DELETED, f"User {name} was removed from {self.name}."
-        subject = look.resolution.subject
-        if look.resolution.standing is Standing.DELETED and subject is not None and subject.removal is not None:
-            return EventReason.DELETED, f"{name} was deleted on {self.name}."
-        return EventReason.RETAINED, f"{name} was kept on {self.name}; access was withdrawn."
 
 
 def _waits_for_consent(manifest: Manifest) -> bool:

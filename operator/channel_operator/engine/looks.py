@@ -15,6 +15,7 @@ from channel_operator.core.model import (
     Capabilities,
     Compiled,
     Key,
+    Mode,
     Problem,
     ResolvedQueue,
     ResourceId,
@@ -44,6 +45,11 @@ class Look:
     def asserts(self) -> bool:
         """Whether it is accepted in full and written for."""
         return self.resolution.standing is Standing.ACCEPTED and not self.problems and not self.resolution.observes
+
+    @property
+    def withdraws(self) -> bool:
+        """Whether something of it is taken away from the broker."""
+        return any(part.mode is Mode.WITHDRAW for part in self.compiled.parts)
 
     @property
     def leaves(self) -> bool:
@@ -81,9 +87,18 @@ class Looks:
         return self._desired.drop(key), self._grant(key, {})
 
     def look(
-        self, manifest: Manifest, capabilities: Capabilities, *, grace_over: bool, password: Secret | None
+        self,
+        manifest: Manifest,
+        capabilities: Capabilities,
+        *,
+        grace_over: bool,
+        password: Secret | None,
+        kept: bool = False,
     ) -> tuple[Look, set[Key]]:
-        """Look at an object anew; also return the users whose set of channels changed by it."""
+        """Look at an object anew; also return the users whose set of channels changed by it.
+
+        `kept`: it is deleted and its queue was found not to be empty, so nothing more is taken away.
+        """
         resolution = resolve(manifest, self._view, grace_over=grace_over, password=password)
         found = Look(manifest, resolution, problems=resolution.problems)
         held = False
@@ -95,7 +110,7 @@ class Looks:
                 found.compiled = self._hold(found)
             case Standing.DENIED:
                 found.compiled = self._deny(found, capabilities)
-            case Standing.DELETED if self._owns(manifest, capabilities):
+            case Standing.DELETED if not kept and self._owns(manifest, capabilities):
                 subject = resolution.subject
                 found.compiled = self._driver.withdraw(subject) if subject is not None else NOTHING
             case _:

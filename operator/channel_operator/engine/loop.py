@@ -160,10 +160,12 @@ class BrokerLoop:
 
     async def _take_over(self, live: _Live) -> None:
         """Look at all objects before anything is assembled: a partial view would narrow what users may do."""
-        live.reconciler.picture = (await live.session.observe(None)).resources
+        observation = await live.session.observe(None)
         self.context.schedule.take_all()
-        await self._pass(live, live.reconciler.run(self._keys(), live.session, live.capabilities))
-        await self._resync(live)
+        keys = self._keys()
+        await self._pass(live, live.reconciler.take_over(keys, observation, live.session, live.capabilities))
+        self.report.observed(live.reconciler.state)
+        self.report.tell()
 
     async def _serve(self) -> None:
         live, clock = self._live, self.context.clock
@@ -187,7 +189,7 @@ class BrokerLoop:
                     await self._broker_changed(live)
                 if keys:
                     await self._pass(live, live.reconciler.run(keys, live.session, live.capabilities))
-            self._tell_broker(live)
+            self.report.tell()
 
     async def _pass(self, live: _Live, work: Coroutine[Any, Any, None]) -> None:
         """Do work and report what came of it, also when the broker went away in the middle."""
@@ -196,13 +198,13 @@ class BrokerLoop:
             await work
         finally:
             self.report.idle()
-            await live.reports.tell(live.reconciler.take_affected())
+            await live.reports.tell(live.reconciler.state.take_affected())
 
     async def _resync(self, live: _Live) -> None:
         observation = await live.session.observe(None)
         await self._pass(live, live.reconciler.resync(observation, live.session, live.capabilities))
-        self.report.observed(live.reconciler)
-        self._tell_broker(live)
+        self.report.observed(live.reconciler.state)
+        self.report.tell()
 
     async def _check(self, live: _Live) -> None:
         """Read the Broker's Secrets again, ask the data plane, and look at some users' Secrets: nothing is watched."""
@@ -236,10 +238,7 @@ class BrokerLoop:
     def _interval(self, live: _Live) -> float:
         stated = self.context.options.resync
         base: float = stated if stated is not None else seconds(live.connection.spec.resync_interval)
-        return base * self._random.uniform(0.9, 1.1)
-
-    def _tell_broker(self, live: _Live) -> None:
-        self.report.tell()
+        return float(base * self._random.uniform(0.9, 1.1))
 
     # -- not connected -------------------------------------------------------------------------------------------
 

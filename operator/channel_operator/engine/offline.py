@@ -27,7 +27,7 @@ class Offline:
         self._context = context
 
     async def tell(self, keys: Iterable[Key], problem: Problem | None, outage: str | None) -> None:
-        """Report on these objects. `problem`: what is wrong with the Broker object; `outage`: why it does not answer."""
+        """Report on these objects. `problem`: of the Broker object; `outage`: why it does not answer."""
         for key in keys:
             manifest = self._context.store.get(key)
             if manifest is None:

@@ -31,17 +31,18 @@ class Reports:
 
     def __init__(self, reconciler: Reconciler, ca: str | None) -> None:
         self._reconciler = reconciler
+        self._state = reconciler.state
         self._context = reconciler.context
         self._ca = ca
 
     async def tell(self, keys: Iterable[Key]) -> None:
         """Report these objects."""
         for key in keys:
-            look = self._reconciler.looks.get(key)
+            look = self._state.looks.get(key)
             manifest = self._context.store.get(key)
             if look is None or manifest is None or manifest.uid != look.manifest.uid:
                 continue
-            state = self._state(look, manifest)
+            state = self._gather(look, manifest)
             if state is None:
                 continue
             extra = key.kind is Kind.BROKER_USER
@@ -49,9 +50,9 @@ class Reports:
             await self._events(manifest, status)
             self._context.statuses.want(key, manifest.uid, status, _result(state))
 
-    def _state(self, look: Look, manifest: Manifest) -> ObjectState | None:
+    def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
         key = manifest.key
-        problems = [*look.problems, *self._reconciler.blocked.get(key, ()), *self._failures(key)]
+        problems = [*look.problems, *self._state.blocked.get(key, ()), *self._failures(key)]
         deleting = self._deleting(look, manifest)
         if look.leaves and deleting is None:
             return None
@@ -87,9 +88,9 @@ class Reports:
     def _failures(self, key: Key) -> list[Problem]:
         """Return what the broker refused or did not answer, on behalf of one owner."""
         found = []
-        for rid in self._reconciler.desired.parts(key):
-            error = self._reconciler.failures.get(rid)
-            if error is not None and key in leaders(self._reconciler.desired.owners(rid)):
+        for rid in self._state.desired.parts(key):
+            error = self._state.failures.get(rid)
+            if error is not None and key in leaders(self._state.desired.owners(rid)):
                 found.append(self._problem_of(error))
         return found
 
@@ -102,7 +103,7 @@ class Reports:
     def _deleting(self, look: Look, manifest: Manifest) -> str | None:
         if not look.leaves:
             return None
-        waiting = self._reconciler.waits_for(manifest)
+        waiting = self._reconciler.departures.waits_for(manifest)
         if not waiting:
             return None
         names = ", ".join(sorted(str(rid) for rid in waiting)[:5])
@@ -110,7 +111,7 @@ class Reports:
 
     def _grants(self, look: Look) -> Sequence[GrantReport]:
         """Complete the grants by what is on the broker: the user may not be made yet, the pattern may be full."""
-        refused = self._reconciler.refused.get(look.manifest.key, set())
+        refused = self._state.refused.get(look.manifest.key, set())
         names = {path for rid in refused for path in rid.path}
         usernames = {g.user: g.username for g in getattr(look.resolution.resolved, "grants", ())}
         found = []
@@ -126,8 +127,8 @@ class Reports:
 
     def _exists(self, user: Key) -> bool:
         """Whether a user is on the broker by its own manifest."""
-        parts = self._reconciler.desired.parts(user)
-        return bool(parts) and all(rid in self._reconciler.picture for rid in parts)
+        parts = self._state.desired.parts(user)
+        return bool(parts) and all(rid in self._state.picture for rid in parts)
 
     # -- users ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +144,7 @@ class Reports:
             return True
         if not self._exists(key):
             return False
-        channels = self._reconciler.looks.channels_of(key)
+        channels = self._state.looks.channels_of(key)
         entries = [
             {"kind": str(c.kind), "namespace": c.namespace, "name": c.name, "role": str(role), **coordinates}
             for c, role, coordinates in channels
@@ -153,7 +154,7 @@ class Reports:
         shown = [{k: e[k] for k in ("kind", "namespace", "name", "role")} for e in entries[:MAX_GRANTS]]
         extra["grants"] = shown or None
         extra["grantCount"] = len(entries)
-        extra.update(self._reconciler.driver.user_facts(self._reconciler.desired.parts(key), self._reconciler.picture))
+        extra.update(self._state.driver.user_facts(self._state.desired.parts(key), self._state.picture))
         if binding.version is not None:
             extra["binding"] = {"name": secret_name(key, resolved.spec)}
             extra["credentials"] = {"issuedAt": binding.issued_at, "secretVersion": binding.version}
@@ -163,7 +164,7 @@ class Reports:
         return written
 
     def _wanted(self, resolved: ResolvedUser, entries: list[dict[str, Any]]) -> Wanted:
-        driver, ca = self._reconciler.driver, self._ca
+        driver, ca = self._state.driver, self._ca
 
         def render(password: Secret) -> dict[str, str]:
             user = ResolvedUser(resolved.subject, resolved.spec, password)
@@ -178,7 +179,7 @@ class Reports:
 
     def _plan_of(self, look: Look) -> list[str]:
         """Return what would be written for an object that is only watched, leaving shared rights aside."""
-        driver, picture = self._reconciler.driver, self._reconciler.picture
+        driver, picture = self._state.driver, self._state.picture
         lines = []
         for part in look.compiled.parts:
             if part.mode is not Mode.ASSERT or not isinstance(part.content, Resource):

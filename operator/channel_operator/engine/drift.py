@@ -1,0 +1,99 @@
+"""What a fresh look at the whole broker shows that nobody asked for, and what is told of it.
+
+Decides which differences are drift, which bindings are somebody else's, and which users were left over.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import structlog
+
+from channel_operator.api.reasons import EventReason
+from channel_operator.core import policy
+from channel_operator.core.diff import leaders, staged
+from channel_operator.core.model import Action, Change, Key, Removal, ResourceId
+from channel_operator.core.policy import Ownership
+from channel_operator.core.report import is_ready
+from channel_operator.engine.context import Context
+from channel_operator.engine.state import BrokerState
+
+__all__ = ["Drift"]
+
+log = structlog.get_logger(__name__)
+
+
+class Drift:
+    """Looks for drift in the state of one broker."""
+
+    def __init__(self, context: Context, state: BrokerState) -> None:
+        self._context = context
+        self._state = state
+
+    def among(self, changes: Iterable[Change]) -> list[Change]:
+        """Pick the changes that nobody asked for: all owners were ready with just these manifests."""
+        found = []
+        for change in changes:
+            manifests = [self._context.store.get(owner) for owner in change.owners]
+            if all(m is not None and m.deleted is None and is_ready(m.status, m.generation) for m in manifests):
+                found.append(change)
+        return found
+
+    def strangers(self) -> list[Change]:
+        """Return the removal of what others attached to objects that we made (not to adopted ones)."""
+        state = self._state
+        made = {
+            rid
+            for rid in state.desired.ids()
+            if (assembled := state.desired.get(rid)) is not None
+            and assembled.resource is not None
+            and rid in state.picture
+            and all(self._made_here(owner) for owner in leaders(state.desired.owners(rid)))
+        }
+        return [
+            self._removal(rid, self._owners_beside(rid, made))
+            for rid in state.driver.foreign(state.picture, made)
+            if not state.desired.owners(rid)
+        ]
+
+    def leftovers(self) -> list[Change]:
+        """Return the removal of users that carry our mark and that no manifest stands for any more."""
+        if not self._context.options.sees_everything:
+            return []
+        state = self._state
+        known = self._context.store.usernames()
+        return [
+            self._removal(rid, frozenset())
+            for rid in state.driver.leftovers(state.picture)
+            if rid.path[0] not in known and not state.desired.owners(rid)
+        ]
+
+    async def tell(self, drift: Sequence[Change], corrected: Collection[ResourceId]) -> None:
+        """Count the drift, log it, and tell the objects it concerns."""
+        for change in drift:
+            done = change.id in corrected
+            self._context.telemetry.drift_detected(self._context.name, change.id.kind)
+            if done:
+                self._context.telemetry.drift_corrected(self._context.name, change.id.kind)
+            text = self._state.driver.describe(change)
+            log.warning("drift", broker=self._context.name, change=text, corrected=done)
+            reason = EventReason.DRIFT_CORRECTED if done else EventReason.DRIFT_DETECTED
+            message = f"Changed at the broker by somebody else; put right: {text}" if done else f"Differs: {text}"
+            for owner in leaders(change.owners):
+                manifest = self._context.store.get(owner)
+                if manifest is not None:
+                    await self._context.statuses.event(owner, manifest.uid, reason, message, warning=True)
+
+    def _made_here(self, owner: Key) -> bool:
+        manifest = self._context.store.get(owner)
+        record = policy.owner_record(manifest.annotations) if manifest is not None else None
+        return record is not None and record.ownership is not Ownership.ADOPTED
+
+    def _owners_beside(self, rid: ResourceId, made: Collection[ResourceId]) -> frozenset[Key]:
+        """Return the owners of what a stranger is attached to."""
+        others = self._state.driver.attached(rid, self._state.picture)
+        return frozenset(
+            owner for other in others if other in made for owner in leaders(self._state.desired.owners(other))
+        )
+
+    def _removal(self, rid: ResourceId, owners: frozenset[Key]) -> Change:
+        change = Change(rid, Action.DELETE, None, self._state.picture[rid], owners, 0, Removal.DELETE, narrows=True)
+        return staged(change, self._state.driver)

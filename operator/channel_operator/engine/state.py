@@ -1,0 +1,48 @@
+"""What the loop of one broker knows between two passes. Decides nothing."""
+
+from dataclasses import dataclass, field
+
+from channel_operator.brokers.base import Driver
+from channel_operator.core import policy
+from channel_operator.core.desired import Desired
+from channel_operator.core.model import Capabilities, Key, Problem, Resource, ResourceId
+from channel_operator.core.view import Manifest
+from channel_operator.engine.looks import Looks
+from channel_operator.errors import OperatorError
+
+__all__ = ["BrokerState", "owns"]
+
+
+@dataclass(slots=True)
+class BrokerState:
+    """`picture` is what the broker has, as last observed and as written since."""
+
+    driver: Driver
+    desired: Desired
+    looks: Looks
+    picture: dict[ResourceId, Resource] = field(default_factory=dict)
+    blocked: dict[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    """Objects whose difference cannot be written, and why."""
+    failures: dict[ResourceId, OperatorError] = field(default_factory=dict)
+    """Writes that went wrong, until they go right or are not wanted any more."""
+    refused: dict[Key, set[ResourceId]] = field(default_factory=dict)
+    """Channel → shared objects into which what it grants did not fit."""
+    leaving: dict[Key, set[ResourceId]] = field(default_factory=dict)
+    """Native objects that a deleted object had a say in, until it is released."""
+    busy: set[ResourceId] = field(default_factory=set)
+    """Being deleted beside the passes, since that has to wait for the broker's statistics."""
+    resting: set[ResourceId] = field(default_factory=set)
+    """Found not to be empty: tried again at the next resync."""
+    affected: set[Key] = field(default_factory=set)
+    """Objects to report on."""
+
+    def take_affected(self) -> set[Key]:
+        """Return the keys to report on, and start anew."""
+        taken, self.affected = self.affected, set()
+        return taken
+
+
+def owns(manifest: Manifest, capabilities: Capabilities) -> bool:
+    """Whether finalizer and owner record stand for this very broker."""
+    record = policy.owner_record(manifest.annotations)
+    return record is not None and record.identity == capabilities.identity and policy.has_finalizer(manifest)
