@@ -6,6 +6,7 @@ Decides nothing about channels. Store first, then watch, then lead; whichever pa
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -22,7 +23,7 @@ from channel_operator.engine.context import Options
 from channel_operator.engine.election import Elector, Leadership, LeaseTimes, Unelected
 from channel_operator.engine.loop import Drivers
 from channel_operator.engine.manager import Manager
-from channel_operator.engine.ports import Forbidden
+from channel_operator.engine.ports import BrokerFigures, Forbidden
 from channel_operator.engine.store import Store
 from channel_operator.errors import Retry
 from channel_operator.kube.client import KubeClient, path
@@ -33,18 +34,22 @@ from channel_operator.kube.runtime import WatchHealth, watch
 from channel_operator.kube.secrets import KubeSecrets
 from channel_operator.kube.writer import Writer
 from channel_operator.settings import Settings
-from channel_operator.telemetry import logs, probes
+from channel_operator.telemetry import logs
 from channel_operator.telemetry.metrics import Metrics
+from channel_operator.telemetry.probes import Health, LoopLag, ProbeServer
 
 __all__ = ["run"]
 
 log = structlog.get_logger("channel_operator")
+
+LATE_WRITE = 4.0
+"""Seconds in which the last write of a leader that vanished can still reach a broker: the drivers' own bound."""
 _T = TypeVar("_T")
 
 
 async def run(settings: Settings) -> int:
     """Run until a signal, a lost Lease or a broken part ends it; return the exit code."""
-    logs.configure(format=settings.log_format, level=settings.log_level)
+    logs.configure(form=settings.log_format, level=settings.log_level)
     try:
         credentials = await Credentials.load(
             kubeconfig=settings.kubeconfig, context=settings.context, namespace=settings.namespace
@@ -66,7 +71,8 @@ class _Operator:
         self.settings = settings
         self.credentials = credentials
         self.clock = SystemClock()
-        self.metrics = Metrics(version=__version__, figures=self._figures)
+        self.metrics = Metrics()
+        self.metrics.figures_from(self._figures)
         self.client = KubeClient(credentials, self.metrics)
         self.identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self.events = EventPoster(self.client, self.clock, instance=self.identity)
@@ -76,13 +82,14 @@ class _Operator:
         self.health = WatchHealth(settings.namespaces, self.metrics)
         self.leadership, self._elector = self._election()
         self.manager: Manager | None = None
-        self.probes = probes.Probes(
-            self.metrics,
-            watching=self.health.ready,
-            leadership=self.leadership,
-            metrics_address=settings.metrics_address,
-            health_address=settings.health_address,
+        self.lag = LoopLag(self.clock)
+        checks = Health(
+            started=(self._unfilled,),
+            ready=(self._unfilled, self._not_watching),
+            alive=(self.lag.check, self._stale_lease),
         )
+        self.probes = ProbeServer(self.metrics, checks)
+        self._filled = False
 
     def _election(self) -> tuple[Leadership, Elector | None]:
         if not self.settings.leader_election:
@@ -96,8 +103,10 @@ class _Operator:
 
     async def run(self) -> int:
         """Start the parts in order, wait for the first that ends, stop them all."""
-        log.info("starting", version=__version__, identity=self.identity, namespaces=list(self.settings.namespaces) or "all")
-        await self.probes.start()
+        log.info(
+            "starting", version=__version__, identity=self.identity, namespaces=list(self.settings.namespaces) or "all"
+        )
+        await self.probes.start(self.settings.metrics_address, self.settings.health_address)
         stopper = asyncio.create_task(self.stop.wait(), name="stop")
         # kopf sets signals up later and hands them back; until then they are ours.
         self._own_signals()
@@ -117,12 +126,16 @@ class _Operator:
 
     def _own_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in probes.SIGNALS:
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
 
     def _start(self) -> list[asyncio.Task[Any]]:
         """Start what runs beside each other. The order matters to kopf: it must not be older than our own tasks."""
-        work: list[tuple[str, Coroutine[Any, Any, Any]]] = [("events", self.events.run()), ("lead", self._lead())]
+        work: list[tuple[str, Coroutine[Any, Any, Any]]] = [
+            ("lag", self.lag.run()),
+            ("events", self.events.run()),
+            ("lead", self._lead()),
+        ]
         if self._elector is not None:
             work.append(("election", self._elector.run()))
         watching = watch(
@@ -163,14 +176,31 @@ class _Operator:
 
     async def close(self) -> None:
         """Close what is open."""
-        await self.probes.stop()
+        await self.probes.close()
         await self.client.close()
+
+    # -- probes --------------------------------------------------------------------------------------------------
+
+    def _unfilled(self) -> str | None:
+        return None if self._filled else "the store is not filled yet"
+
+    def _not_watching(self) -> str | None:
+        down = self.health.down
+        return f"watches that are not up: {', '.join(down)}" if down else None
+
+    def _stale_lease(self) -> str | None:
+        """Tell that a leader hangs: its Lease is long out of date, and a live one would have ended itself."""
+        if self._elector is None or not self.leadership.leading.is_set():
+            return None
+        age = self._elector.renewal_age()
+        return f"the Lease was last renewed {age:.0f} s ago" if age > 2 * self.settings.lease_duration else None
 
     # -- store and leadership ------------------------------------------------------------------------------------
 
     async def _fill(self) -> None:
         """Fill the store from a full LIST before anything watches: a partly filled store looks like deletions."""
         await self._patiently("list", self._relist)
+        self._filled = True
         log.info("the store is filled", objects=len(self.store.keys()))
 
     async def _relist(self) -> None:
@@ -180,11 +210,11 @@ class _Operator:
     async def _lead(self) -> None:
         """Once this replica leads and a fresh LIST agrees with the store, run the loops of all brokers."""
         await self.leadership.leading.wait()
-        self.metrics.leading(True)
+        self.metrics.leading(True)  # noqa: FBT003
         try:
-            operator_id = self.settings.operator_id or await self._patiently("operator id", self._operator_id)
+            operator_id: str = self.settings.operator_id or await self._patiently("operator id", self._operator_id)
             await self._patiently("list", self._relist)
-            await self.leadership_settled()
+            await self._settled()
             self.manager = Manager(
                 self.store,
                 self.writer,
@@ -194,9 +224,7 @@ class _Operator:
                 Drivers(registry.create_driver, registry.open_session),
                 Options(
                     operator_id=operator_id,
-                    addresses=Addresses(
-                        self.settings.allowed_broker_hosts, self.settings.only_allowed_broker_hosts
-                    ),
+                    addresses=Addresses(self.settings.allowed_broker_hosts, self.settings.only_allowed_broker_hosts),
                     resync=self.settings.resync_interval,
                     ref_grace=self.settings.ref_grace,
                     secrets_sweep=self.settings.secrets_sweep,
@@ -208,12 +236,12 @@ class _Operator:
             log.info("leading", operator_id=operator_id)
             await self.manager.run()
         finally:
-            self.metrics.leading(False)
+            self.metrics.leading(False)  # noqa: FBT003
 
-    async def leadership_settled(self) -> None:
+    async def _settled(self) -> None:
         """Wait until no late write of a leader that vanished can still arrive: one broker write time-out."""
         if self._elector is not None and self._elector.succeeded_silent_leader:
-            await self.clock.sleep(registry.WRITE_TIMEOUT)
+            await self.clock.sleep(LATE_WRITE)
 
     async def _operator_id(self) -> str:
         """Return the UID of kube-system, else of our own namespace: it marks the users we make on brokers."""
@@ -234,5 +262,5 @@ class _Operator:
             await self.clock.sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def _figures(self) -> list[Any]:
+    def _figures(self) -> list[BrokerFigures]:
         return self.manager.figures() if self.manager is not None else []
