@@ -102,6 +102,10 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def wait(self, timeout: float) -> int:
+        """Wait until it has ended by itself and return its exit code; subprocess.TimeoutExpired after `timeout` s."""
+        return self._process.wait(timeout)
+
     def kill(self) -> None:
         """End it by SIGKILL and wait until it is gone."""
         self.signal(signal.SIGKILL)

@@ -1,0 +1,50 @@
+"""The examples as a user meets them: the Broker's addresses filled in, every folder's manifests, its client run.
+
+Nothing in `examples/` is changed for a test: what a user has to edit is edited here in memory.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.harness.cluster import documents
+from tests.harness.install import ROOT
+from tests.harness.kubeapi import Object
+from tests.harness.site import platform_objects
+from tests.lab.rabbitmq import RabbitMQ
+
+__all__ = ["EXAMPLES", "FOLDERS", "broker", "run_client"]
+
+EXAMPLES = ROOT / "examples"
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/channels.yaml"))
+_SECONDS = 120.0
+"""After which a client that should have ended is given up."""
+
+
+def broker(rabbitmq: RabbitMQ) -> list[Object]:
+    """Return `examples/broker.yaml` with this RabbitMQ's addresses, password and authority."""
+    found = documents(EXAMPLES / "broker.yaml")
+    one = next(item for item in found if item["kind"] == "Broker")
+    one["spec"]["rabbitmq"]["managementUrls"] = [f"https://localhost:{rabbitmq.management_port}"]
+    one["spec"]["rabbitmq"]["clients"] = {"addresses": [f"localhost:{rabbitmq.amqps_port}"]}
+    one["spec"]["tls"] = {"caRef": {"kind": "ConfigMap", "name": "rabbitmq-ca", "key": "ca.crt"}}
+    namespaces = [item for item in found if item["kind"] == "Namespace"]
+    return [*namespaces, *platform_objects(rabbitmq, one["metadata"]["namespace"]), one]
+
+
+def run_client(
+    folder: Path, binding: Path, arguments: Sequence[str], *, timeout: float = _SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run an example's client with a binding folder, as its README says, and return what it printed."""
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "client.py", "--binding", binding, *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
