@@ -212,7 +212,9 @@ class _Operator:
         await self.leadership.leading.wait()
         self.metrics.leading(True)  # noqa: FBT003
         try:
-            operator_id: str = self.settings.operator_id or await self._patiently("operator id", self._operator_id)
+            operator_id = self.settings.operator_id
+            if operator_id is None:
+                operator_id = await self._patiently("operator id", self._operator_id)
             await self._patiently("list", self._relist)
             await self._settled()
             self.manager = Manager(

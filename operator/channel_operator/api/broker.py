@@ -31,7 +31,7 @@ from channel_operator.api.connection import (
     Tls,
     TlsMode,
 )
-from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, Text, elements, model
+from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, Text, elements, model, mutable
 from channel_operator.api.values import Count, Duration, Partitions, Replicas, matches
 
 __all__ = [
@@ -115,6 +115,7 @@ class BrokerDefaults(Model):
     """Kind of new queues on RabbitMQ: Quorum or Classic."""
 
 
+_UNION = mutable("not added or removed")
 _BrakeLimit = Annotated[Count, Field(ge=0, le=100_000)]
 
 
@@ -170,26 +171,27 @@ class BrokerSpec(Model):
         ),
     )
 
-    rabbitmq: RabbitMQ | None = None
+    rabbitmq: Annotated[RabbitMQ | None, _UNION] = None
     """A virtual host of a RabbitMQ cluster. Exactly one of rabbitmq and kafka."""
-    kafka: Kafka | None = None
+    kafka: Annotated[Kafka | None, _UNION] = None
     """A Kafka cluster. Exactly one of rabbitmq and kafka."""
     credentials: Credentials
-    """How the operator logs in."""
+    """How the operator logs in: Secrets in this namespace."""
     tls: Tls = Tls()
     """How the broker's identity is verified. Default: against the system's CA certificates."""
     allowed_namespaces: NamespaceConsent = NamespaceConsent()
     """Which namespaces may use this broker. Default: its own only."""
     naming: Naming = Naming()
-    """What things are called on the broker."""
+    """What channels and users are called on the broker. Default: {namespace}.{name}."""
     adoptable_users: Annotated[tuple[Annotated[str, Text(max_length=200)], ...], elements("set", at_most=256)] = ()
     """Existing users of the broker that a BrokerUser may take over, by exact name."""
     defaults: BrokerDefaults = BrokerDefaults()
-    """What holds where a manifest says nothing."""
+    """What holds where a manifest says nothing: policies, replicas, tries, limits, kind of queue."""
     management_policy: ManagementPolicy = ManagementPolicy.FULL
     """Full: the operator writes to this broker. Observe: it writes nothing, and every object reports its plan."""
     brake: Brake = Brake()
-    """Stops mass deletion, for instance by a wrong prune."""
+    """Stops mass deletion, for instance by a wrong prune; what exceeds it waits for a person. Default: 10 deletions
+    and 50 revocations within 10m."""
     deletion_timeout: Duration = "10m"
     """How long a deleted manifest waits for a broker that does not answer, before it is let go and its object left."""
     resync_interval: Duration = "5m"

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from channel_operator.api.common import ObjectRef, SecretRef
-from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, model
+from channel_operator.api.schema import IMMUTABLE, Fault, Model, Rule, model, mutable
 from channel_operator.api.values import Annotations, BrokerName, Duration, Labels, ObjectName, ordered, seconds
 
 __all__ = ["Authentication", "AuthenticationType", "BindingSecret", "BrokerUserSpec", "Rotation"]
@@ -42,7 +42,7 @@ class Authentication(Model):
 class BindingSecret(Model):
     """The Secret that an application mounts: addresses, user name, password, CA certificates."""
 
-    name: ObjectName | None = None
+    name: Annotated[ObjectName | None, mutable("no; the default counts")] = None
     """Name of the Secret. Default: the name of this object with -binding. Cannot be changed."""
     labels: Labels | None = None
     """Labels to put on the Secret."""
@@ -121,7 +121,8 @@ class BrokerUserSpec(Model):
     password_secret_ref: SecretRef | None = None
     """Secret with the key `password`: use this password instead of a generated one."""
     secret: BindingSecret = BindingSecret()
-    """The Secret that an application mounts."""
+    """The Secret that an application mounts: addresses, user name, password, CA certificates. Its default name is that
+    of this object with -binding."""
     rotation: Rotation | None = None
     """New credentials at regular times. Default: the password stays until the annotation
     channel-operator.dev/rotate asks for a new one."""

@@ -132,14 +132,16 @@ class DeliverySpec(ChannelSpec):
     """With ordering PerKey: what the key is. Default: the routing key on RabbitMQ, the message key on Kafka. Cannot
     be changed."""
     retry: Annotated[Retry | None, mutable(CREATION)] = None
-    """How often a message is tried. Default: the Broker's, else without end."""
+    """How often and how fast a message is tried again when its consumer fails. Default: the Broker's, else without
+    end."""
     dead_letter: DeadLetter | None = None
     """Keeps what cannot be delivered. `deadLetter: {}` makes a dead-letter queue for this one. Without it such
     messages are dropped."""
     message_ttl: Annotated[Duration | None, mutable(CREATION)] = None
     """How long a message may wait before it expires, for instance 24h. Default: for ever."""
     limits: Annotated[Limits | None, mutable(CREATION)] = None
-    """How much may wait. Default: the Broker's, else without limit."""
+    """How many messages or bytes the queue may hold, and what happens when it is full. Default: the Broker's, else
+    without limit."""
     ack_timeout: Annotated[Duration | None, mutable(CREATION)] = None
     """How long a consumer may take to acknowledge a message before it is taken away. Default: the broker's own."""
     replicas: Annotated[Replicas | None, mutable("not on RabbitMQ")] = None

@@ -86,6 +86,6 @@ class QueueSpec(DeliverySpec):
     consumers: ObjectRefs = ()
     """BrokerUsers that may receive from this queue, from any namespace. Whoever is taken off the list loses access."""
     rabbitmq: QueueRabbitMQ | None = None
-    """Only for a Broker of type RabbitMQ."""
+    """What only RabbitMQ knows; refused on any other broker."""
     kafka: QueueKafka | None = None
-    """Only for a Broker of type Kafka."""
+    """What only Kafka knows; refused on any other broker."""

@@ -3,6 +3,7 @@
 Decides how references are inlined, optionals flattened, and immutable fields guarded. Never decides a field.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -72,9 +73,12 @@ _ORDER: Final = ("description", "type", "format", "enum", "default", "minLength"
 
 
 def unmarked(node: Schema) -> Schema:
-    """Return a copy without the generator's marks, in the order in which people read it."""
+    """Return a copy for the CRD: without the generator's marks, in the order in which people read it."""
     names = sorted(node, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
     copy = {name: node[name] for name in names if name != MUTABLE}
+    if "default" in copy and "Default" not in copy.get("description", "Default"):
+        # kubectl explain shows no defaults by itself.
+        copy["description"] += f" Default: {json.dumps(copy['default']).strip(chr(34))}."
     if "properties" in copy:
         copy["properties"] = {name: unmarked(prop) for name, prop in copy["properties"].items()}
     if "items" in copy:

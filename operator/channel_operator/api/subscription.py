@@ -90,6 +90,6 @@ class SubscriptionSpec(DeliverySpec):
     consumers: Annotated[tuple[LocalRef, ...], elements("atomic", at_most=256)] = ()
     """BrokerUsers of this namespace that may receive. Whoever is taken off the list loses access."""
     rabbitmq: QueueRabbitMQ | None = None
-    """Only for a Broker of type RabbitMQ."""
+    """What only RabbitMQ knows; refused on any other broker."""
     kafka: SubscriptionKafka | None = None
-    """Only for a Broker of type Kafka."""
+    """What only Kafka knows; refused on any other broker."""

@@ -76,6 +76,6 @@ class TopicSpec(ChannelSpec):
     subscribers: NamespaceConsent = NamespaceConsent()
     """Which namespaces may have Subscriptions to this topic. Narrowing it ends theirs."""
     rabbitmq: TopicRabbitMQ | None = None
-    """Only for a Broker of type RabbitMQ."""
+    """What only RabbitMQ knows; refused on any other broker."""
     kafka: TopicKafka | None = None
-    """Only for a Broker of type Kafka."""
+    """What only Kafka knows; refused on any other broker."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import structlog
+
 from channel_operator.api.reasons import Reason
 from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest
@@ -20,6 +22,8 @@ from channel_operator.engine.statuses import Statuses
 from channel_operator.engine.store import Store
 
 __all__ = ["Context", "Options"]
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,12 @@ class Context:
     def age(self, stamp: str) -> float:
         """Return how many seconds ago a time of the API was."""
         return (self.clock.now() - datetime.fromisoformat(stamp)).total_seconds()
+
+    def bug(self, key: Key) -> None:
+        """Note the exception in hand as an error of our own; the object comes back by backoff, others go on."""
+        log.exception("bug", kind=key.kind, namespace=key.namespace, name=key.name, broker=self.name)
+        self.telemetry.reconciled(key.kind, "error", None)
+        self.schedule.retry(key)
 
     def grace_over(self, manifest: Manifest) -> bool:
         """Whether a consent that is missing has been so for longer than the grace time.

@@ -52,7 +52,8 @@ class Offline:
         if outage is not None or problem is None:
             text = f"Broker {name} does not answer; this goes on by itself once it does. See its status."
             return Problem(Reason.BROKER_UNREACHABLE, text, ConditionType.PROGRAMMED, stalled=False)
-        text = f"Broker {name} cannot be used: {problem.message}"
+        # What is wrong in detail (addresses, the operator's own user) concerns those who may read the Broker.
+        text = f"spec.brokerRef: Broker {name} cannot be used ({problem.reason}); see its status."
         return Problem(Reason.REF_NOT_READY, text, ConditionType.RESOLVED_REFS, "spec.brokerRef", stalled=False)
 
     def _state(

@@ -103,7 +103,12 @@ class Reconciler(Taker):
         touched: set[ResourceId] = set()
         looks: list[Look] = []
         for number, key in enumerate(keys):
-            look, ids, users = self._look(key, capabilities)
+            try:
+                look, ids, users = self._look(key, capabilities)
+            except Exception:
+                # Whatever it said before stands until it can be looked at.
+                self.context.bug(key)
+                continue
             state.affected.add(key)
             state.affected |= users
             touched |= ids

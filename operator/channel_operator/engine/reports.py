@@ -7,7 +7,7 @@ so that it costs one status write and no more. The content is decided by `core.r
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from channel_operator.api.meta import Kind
+from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.api.reasons import ConditionType, EventReason, Reason
 from channel_operator.api.status import GrantState
 from channel_operator.core import policy
@@ -42,13 +42,19 @@ class Reports:
             manifest = self._context.store.get(key)
             if look is None or manifest is None or manifest.uid != look.manifest.uid:
                 continue
-            state = self._gather(look, manifest)
-            if state is None:
-                continue
-            extra = key.kind is Kind.BROKER_USER
-            status = user_status(state) if extra else channel_status(state)
-            await self._events(manifest, status)
-            self._context.statuses.want(key, manifest.uid, status, _result(state))
+            try:
+                await self._tell(look, manifest)
+            except Exception:
+                # A bug that one object meets must not keep the others from their status.
+                self._context.bug(key)
+
+    async def _tell(self, look: Look, manifest: Manifest) -> None:
+        state = self._gather(look, manifest)
+        if state is None:
+            return
+        status = user_status(state) if manifest.key.kind is Kind.BROKER_USER else channel_status(state)
+        await self._events(manifest, status)
+        self._context.statuses.want(manifest.key, manifest.uid, status, _result(state))
 
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
         key = manifest.key
@@ -205,7 +211,8 @@ class Reports:
         if _ready_reason(status) == Reason.NAME_CONFLICT != _ready_reason(before):
             text = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
             await self._context.statuses.event(key, manifest.uid, EventReason.NAME_CONFLICT, text, warning=True)
-        await self._grant_events(manifest, status.get("grants") or ())
+        if key.kind in CHANNEL_KINDS:
+            await self._grant_events(manifest, status.get("grants") or ())
 
     async def _grant_events(self, manifest: Manifest, grants: Collection[dict[str, str]]) -> None:
         old = {(g["user"], g["role"]): g["state"] for g in manifest.status.get("grants") or ()}
