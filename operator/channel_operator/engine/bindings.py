@@ -176,7 +176,7 @@ class Bindings:
             if value is None or not value.reveal():
                 what = "there is no such Secret" if own is None else 'it has no key "password", or an empty one'
                 raise Blocked(
-                    f'{field}: cannot take the password from Secret "{manifest.key.namespace}/{name}": {what}. Correct it.',
+                    f'{field}: no password in Secret "{manifest.key.namespace}/{name}": {what}. Correct it.',
                     reason=Reason.REF_NOT_FOUND,
                     field=field,
                 )

@@ -61,8 +61,8 @@ async def _authority(store: SecretStore, namespace: str, spec: BrokerSpec) -> st
         text = value.reveal() if value is not None else None
     if not text or "-----BEGIN CERTIFICATE-----" not in text:
         raise Blocked(
-            f'{field}: {ref.kind} "{namespace}/{ref.name}" is not there, or its key "{ref.key}" is not a certificate in '
-            "PEM form. Put the certificate of the authority there.",
+            f'{field}: {ref.kind} "{namespace}/{ref.name}" is not there, or its key "{ref.key}" is not a certificate '
+            "in PEM form. Put the certificate of the authority there.",
             reason=Reason.CREDENTIALS_INVALID,
             field=field,
         )
@@ -72,7 +72,7 @@ async def _authority(store: SecretStore, namespace: str, spec: BrokerSpec) -> st
 async def read_connection(
     manifest: Manifest, store: SecretStore, *, operator_id: str, addresses: Addresses
 ) -> Connection:
-    """Read everything a session needs. Raises Blocked (CredentialsInvalid) naming field, Secret and key; Unreachable."""
+    """Read everything a session needs. Raises Blocked naming field, Secret and key; Unreachable."""
     spec = manifest.spec
     if not isinstance(spec, BrokerSpec):
         raise Blocked("the spec of the Broker cannot be read", reason=Reason.INVALID_SPEC)

@@ -73,7 +73,9 @@ class Context:
 
     def bug(self, key: Key) -> None:
         """Note the exception in hand as an error of our own; the object comes back by backoff, others go on."""
-        log.exception("bug", kind=key.kind, namespace=key.namespace, name=key.name, broker=self.name)
+        log.exception(  # noqa: LOG004  # callers are exception handlers
+            "bug", kind=key.kind, namespace=key.namespace, name=key.name, broker=self.name
+        )
         self.telemetry.reconciled(key.kind, "error", None)
         self.schedule.retry(key)
 

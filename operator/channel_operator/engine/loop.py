@@ -264,7 +264,7 @@ class BrokerLoop:
         if outage is None:
             return self.context.options.broker_secret_sweep if problem is not None else 3600.0
         self._failed += 1
-        return min(LONGEST_BACKOFF, 0.5 * 2 ** min(self._failed, 8)) * self._random.uniform(0.7, 1.0)
+        return min(LONGEST_BACKOFF, 0.25 * 2.0 ** min(self._failed, 8)) * self._random.uniform(0.7, 1.0)
 
     async def _close(self) -> None:
         live, self._live = self._live, None

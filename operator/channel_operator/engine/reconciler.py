@@ -105,7 +105,7 @@ class Reconciler(Taker):
         for number, key in enumerate(keys):
             try:
                 look, ids, users = self._look(key, capabilities)
-            except Exception:
+            except Exception:  # noqa: BLE001  # told as a bug
                 # Whatever it said before stands until it can be looked at.
                 self.context.bug(key)
                 continue

@@ -44,7 +44,7 @@ class Reports:
                 continue
             try:
                 await self._tell(look, manifest)
-            except Exception:
+            except Exception:  # noqa: BLE001  # told as a bug
                 # A bug that one object meets must not keep the others from their status.
                 self._context.bug(key)
 

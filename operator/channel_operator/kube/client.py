@@ -91,8 +91,8 @@ def custom_path(kind: Kind, namespace: str | None, name: str | None = None, subr
 
 
 def _segment(text: str) -> str:
-    # Dots alone would be resolved as steps in the path; Kubernetes has no such names.
-    if text in {"", ".", ".."}:
+    # Dots alone would be resolved as steps in the path; Kubernetes allows neither them nor these signs in a name.
+    if text in {"", ".", ".."} or "/" in text or "%" in text:
         raise Gone(f"{text!r} is not the name of an object")
     return quote(text, safe="")
 
