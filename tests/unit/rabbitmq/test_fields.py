@@ -1,0 +1,121 @@
+"""No field is ignored in silence: each one, set by itself, does what the field table says."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from channel_operator.api.meta import Kind
+from channel_operator.brokers.rabbitmq.fields import RABBITMQ
+from channel_operator.brokers.registry import create_driver, field_table
+from channel_operator.core.model import Compiled, Role
+from tests.unit.rabbitmq.samples import NEWEST, broker_spec, driver, grant, resolved_queue, resolved_user
+
+QUEUE_VALUES: Final[dict[str, dict[str, Any]]] = {
+    "requireBrokerEnforcement": {"requireBrokerEnforcement": True},
+    "ordering": {"ordering": "Strict"},
+    "shards": {"ordering": "PerKey", "shards": 4},
+    "orderingKey.header": {"ordering": "PerKey", "shards": 4, "orderingKey": {"header": "customer"}},
+    "retry.maxDeliveries": {"retry": {"maxDeliveries": 3}},
+    "retry.backoff.initial": {"retry": {"backoff": {"initial": "1s"}}},
+    "retry.backoff.max": {"retry": {"backoff": {"initial": "1s", "max": "9s"}}},
+    "deadLetter.queueRef.name": {"deadLetter": {"queueRef": {"name": "other"}}},
+    "deadLetter.strategy": {"deadLetter": {"strategy": "AtLeastOnce"}},
+    "messageTTL": {"messageTTL": "1h"},
+    "limits.maxMessages": {"limits": {"maxMessages": 5}},
+    "limits.maxBytes": {"limits": {"maxBytes": "1Mi"}},
+    "limits.overflow": {"limits": {"overflow": "RejectNew"}},
+    "ackTimeout": {"ackTimeout": "5m"},
+    "replicas": {"replicas": 3},
+    "rabbitmq.type": {"rabbitmq": {"type": "Classic"}},
+    "rabbitmq.settings": {"rabbitmq": {"settings": "Policy"}},
+    "rabbitmq.maxPriority": {"rabbitmq": {"maxPriority": 5}},
+    "kafka.groupProtocol": {"kafka": {"groupProtocol": "Share"}},
+    "kafka.partitions": {"kafka": {"partitions": 3}},
+    "kafka.growFrom": {"kafka": {"partitions": 6, "growFrom": 3}},
+    "kafka.config": {"kafka": {"config": {"retention.ms": "1000"}}},
+    "kafka.resetConfig": {"kafka": {"resetConfig": ["retention.ms"]}},
+}
+# Looked up and applied before a driver sees the object: names, policies and references.
+QUEUE_OF_CORE: Final = frozenset(
+    {"brokerRef.name", "brokerRef.namespace", "managementPolicy", "adoptionPolicy", "deletionPolicy", "physicalName"}
+)
+GRANTS: Final = {
+    "producers": Role.PRODUCER,
+    "consumers": Role.CONSUMER,
+    "deadLetter.consumers": Role.DEAD_LETTER_CONSUMER,
+}
+
+QUEUE_FIELDS: Final = [row.field for row in field_table() if row.kind == Kind.QUEUE]
+
+
+def said(compiled: Compiled) -> tuple[Any, ...]:
+    return compiled.parts, compiled.problems, compiled.enforcement
+
+
+def support(kind: Kind, field: str) -> str:
+    return next(row.support["RabbitMQ"] for row in field_table() if (row.kind, row.field) == (kind, field))
+
+
+def test_the_table_names_every_field_of_the_kinds_that_rabbitmq_serves() -> None:
+    rows = {(row.kind, row.field) for row in field_table()}
+    for kind, fields in RABBITMQ.items():
+        assert {(kind, field) for field in fields} <= rows, "the table names fields that do not exist"
+        unnamed = {field for k, field in rows if k == kind} - fields.keys()
+        assert all(field.startswith("kafka.") for field in unnamed), unnamed
+
+
+@pytest.mark.parametrize("field", [f for f in QUEUE_FIELDS if f not in QUEUE_OF_CORE])
+def test_each_field_of_a_queue_does_what_the_table_says(field: str) -> None:
+    pure = driver()
+    plain = pure.compile(resolved_queue("billing.q"), NEWEST)
+    parent = field.rpartition(".")[0]
+    if parent in GRANTS:
+        changed = pure.compile(resolved_queue("billing.q", grant("shop.u", GRANTS[parent])), NEWEST)
+        assert said(changed) != said(plain)
+        return
+    assert field in QUEUE_VALUES, f"this test does not set {field}: say here what a value of it looks like"
+    changed = pure.compile(resolved_queue("billing.q", **QUEUE_VALUES[field]), NEWEST)
+    assert said(changed) != said(plain), f"{field} is ignored in silence"
+    if support(Kind.QUEUE, field).startswith("Refused"):
+        root = field.split(".", maxsplit=1)[0]
+        named = {problem.field for problem in changed.problems if problem.field}
+        assert any(name.startswith((f"spec.{root}", "spec.ordering")) for name in named), named
+    elif ":" not in support(Kind.QUEUE, field):
+        assert not changed.problems
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("authentication.type", {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "c"}}}),
+        ("rotation.every", {"rotation": {"every": "24h", "overlap": "1h"}}),
+    ],
+)
+def test_each_field_of_a_user_that_is_not_there_yet_is_refused(field: str, values: dict[str, Any]) -> None:
+    compiled = driver().compile(resolved_user("shop.u", **values), NEWEST)
+    assert [problem.field for problem in compiled.problems] in (
+        [f"spec.{field}"],
+        [f"spec.{field.split('.', maxsplit=1)[0]}"],
+    )
+    assert "Refused" in support(Kind.BROKER_USER, field)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"defaults": {"queueType": "Classic"}}, {"rabbitmq": {"settings": "Policy"}}],
+)
+def test_a_default_of_the_broker_that_is_not_there_yet_is_refused_on_its_queues(values: dict[str, Any]) -> None:
+    assert driver(**values).compile(resolved_queue("billing.q"), NEWEST).problems
+
+
+def test_topics_and_subscriptions_are_refused_as_a_whole() -> None:
+    for row in field_table():
+        if row.kind in {Kind.TOPIC, Kind.SUBSCRIPTION}:
+            assert row.support["RabbitMQ"].startswith("Refused"), row
+
+
+def test_a_kafka_broker_has_no_driver_yet() -> None:
+    spec = replace(broker_spec(), rabbitmq=None)
+    assert create_driver(spec, "op") is None
+    assert all(row.support["Kafka"].startswith("Refused") for row in field_table())
