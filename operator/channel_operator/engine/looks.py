@@ -86,6 +86,10 @@ class Looks:
         self._known.pop(key, None)
         return self._desired.drop(key), self._grant(key, {})
 
+    def silence(self, key: Key) -> tuple[set[ResourceId], set[Key]]:
+        """Take back what an object says, but keep the look at it: it is not allowed to have what it names."""
+        return self._desired.drop(key), self._grant(key, {})
+
     def look(
         self,
         manifest: Manifest,

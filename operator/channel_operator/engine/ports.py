@@ -38,7 +38,7 @@ class Conflict(Retry):
     """The object changed meanwhile (or was made by somebody else): read it again, then decide again."""
 
 
-class Gone(OperatorError):  # noqa: N818  # named as the meanings in `errors` are
+class Gone(OperatorError):
     """The object does not exist any more, or another one has taken its name."""
 
 

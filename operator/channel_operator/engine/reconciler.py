@@ -9,9 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
-from channel_operator.api.common import AdoptionPolicy
 from channel_operator.api.meta import RECONCILE_AT, Kind
-from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.brokers.base import Driver, Session
 from channel_operator.core import policy
 from channel_operator.core.desired import Desired
@@ -23,15 +21,14 @@ from channel_operator.core.model import (
     Observation,
     Outcome,
     Plan,
-    Problem,
     ResolvedUser,
     ResourceId,
 )
-from channel_operator.core.policy import OwnerRecord, Ownership
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures, Taker
 from channel_operator.engine.drift import Drift
 from channel_operator.engine.looks import Look, Looks
+from channel_operator.engine.ownership import OwnershipDecisions
 from channel_operator.engine.schedule import Priority
 from channel_operator.engine.state import BrokerState, owns
 from channel_operator.errors import Blocked, Retry, Unreachable
@@ -50,6 +47,7 @@ class Reconciler(Taker):
         self.state = BrokerState(driver, desired, Looks(context.broker, driver, context.store, desired))
         self.departures = Departures(context, self.state, self)
         self.drift = Drift(context, self.state)
+        self.ownership = OwnershipDecisions(context, self.state)
         self._looked_at: dict[Key, str] = {}
         """Key → the last value of its annotation reconcile-at."""
 
@@ -120,9 +118,11 @@ class Reconciler(Taker):
         await self._look_again(looks, session)
         state.desired.assemble(touched, state.picture)
         self._read_missing_passwords(look.manifest.key for look in looks)
+        refused: set[ResourceId] = set()
         for look in looks:
-            self._claim(look, capabilities)
-        return looks, touched
+            refused |= self.ownership.claim(look, capabilities)
+        state.desired.assemble(refused, state.picture)
+        return looks, touched | refused
 
     def _look(self, key: Key, capabilities: Capabilities) -> tuple[Look | None, set[ResourceId], set[Key]]:
         context, state = self.context, self.state
@@ -179,54 +179,6 @@ class Reconciler(Taker):
             missing = any(rid not in self.state.picture for rid in self.state.desired.parts(key))
             if missing and binding.password is None and binding.problem is None:
                 self.context.bindings.need_password(key)
-
-    # -- claiming ------------------------------------------------------------------------------------------------
-
-    def _claim(self, look: Look, capabilities: Capabilities) -> None:
-        key, manifest = look.manifest.key, look.manifest
-        self.state.blocked.pop(key, None)
-        if not look.asserts or self.context.claims.in_flight(key) or owns(manifest, capabilities):
-            return
-        if key.kind is Kind.BROKER_USER and self.context.bindings.of(key).password is None:
-            self.context.bindings.need_password(key)
-            return
-        record, problems = self._ownership(look, capabilities)
-        if problems:
-            self.state.blocked[key] = problems
-        elif record is not None:
-            self.context.claims.claim(key, record)
-
-    def _ownership(self, look: Look, capabilities: Capabilities) -> tuple[OwnerRecord | None, tuple[Problem, ...]]:
-        """Decide what the record will say, from what the broker has: created, adopted, or not ours to take."""
-        state, key = self.state, look.manifest.key
-        mine = [rid for rid in state.desired.parts(key) if leaders(state.desired.owners(rid)) == [key]]
-        existing = [rid for rid in mine if rid in state.picture and self._is_wanted(rid)]
-        if not existing:
-            return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
-        found = plan(existing, state.desired, state.picture, state.driver, may_write=_never, was_made_by_us=_never)
-        if found.blocked.get(key):
-            return None, found.blocked[key]
-        if key.kind is Kind.BROKER_USER:
-            return OwnerRecord(Ownership.CREATED, capabilities.identity), ()
-        before = policy.owner_record(look.manifest.annotations)
-        if before is not None:
-            # A broker that was restored under another identity still has what we made there.
-            return OwnerRecord(before.ownership, capabilities.identity), ()
-        if self._adoption(look) is AdoptionPolicy.NEVER:
-            names = ", ".join(str(rid) for rid in existing)
-            text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
-        return OwnerRecord(Ownership.ADOPTED, capabilities.identity), ()
-
-    def _adoption(self, look: Look) -> AdoptionPolicy | None:
-        stated: AdoptionPolicy | None = getattr(look.manifest.spec, "adoption_policy", None)
-        broker = self.context.store.get(self.context.broker)
-        defaults = getattr(broker.spec, "defaults", None) if broker is not None else None
-        return stated if stated is not None else getattr(defaults, "adoption_policy", None)
-
-    def _is_wanted(self, rid: ResourceId) -> bool:
-        assembled = self.state.desired.get(rid)
-        return assembled is not None and assembled.resource is not None
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -324,7 +276,3 @@ class Reconciler(Taker):
         after = error.after if isinstance(error, Retry) else None
         for owner in leaders(outcome.change.owners):
             self.context.schedule.retry(owner, after)
-
-
-def _never(_owner: Key) -> bool:
-    return False

@@ -1,0 +1,84 @@
+"""Decides whose an object on the broker is, before anything is written for a manifest: made, adopted, or not ours.
+
+The answer goes into the owner record, in one patch with the finalizer; deletion later acts on nothing else.
+"""
+
+from channel_operator.api.common import AdoptionPolicy
+from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core import policy
+from channel_operator.core.diff import leaders, plan
+from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
+from channel_operator.core.policy import OwnerRecord, Ownership
+from channel_operator.engine.context import Context
+from channel_operator.engine.looks import Look
+from channel_operator.engine.state import BrokerState, owns
+
+__all__ = ["OwnershipDecisions"]
+
+
+class OwnershipDecisions:
+    """Decides by what the broker has, as the state's picture shows it."""
+
+    def __init__(self, context: Context, state: BrokerState) -> None:
+        self._context = context
+        self._state = state
+
+    def claim(self, look: Look, capabilities: Capabilities) -> set[ResourceId]:
+        """Have finalizer and owner record written for what is new.
+
+        What may not be taken over says nothing at all, or its lists would give rights on somebody else's object;
+        returned are the native objects to assemble without it.
+        """
+        key, manifest = look.manifest.key, look.manifest
+        self._state.blocked.pop(key, None)
+        if not look.asserts or self._context.claims.in_flight(key) or owns(manifest, capabilities):
+            return set()
+        if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).password is None:
+            self._context.bindings.need_password(key)
+            return set()
+        record, problems = self._decide(look, capabilities)
+        if problems:
+            self._state.blocked[key] = problems
+            ids, users = self._state.looks.silence(key)
+            self._state.affected |= users
+            return ids
+        if record is not None:
+            self._context.claims.claim(key, record)
+        return set()
+
+    def _decide(self, look: Look, capabilities: Capabilities) -> tuple[OwnerRecord | None, tuple[Problem, ...]]:
+        """Decide what the record will say, from what the broker has: created, adopted, or not ours to take."""
+        state, key = self._state, look.manifest.key
+        mine = [rid for rid in state.desired.parts(key) if leaders(state.desired.owners(rid)) == [key]]
+        existing = [rid for rid in mine if rid in state.picture and self._is_wanted(rid)]
+        if not existing:
+            return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
+        found = plan(existing, state.desired, state.picture, state.driver, may_write=_never, was_made_by_us=_never)
+        if found.blocked.get(key):
+            return None, found.blocked[key]
+        if key.kind is Kind.BROKER_USER:
+            return OwnerRecord(Ownership.CREATED, capabilities.identity), ()
+        before = policy.owner_record(look.manifest.annotations)
+        if before is not None:
+            # A broker that was restored under another identity still has what we made there.
+            return OwnerRecord(before.ownership, capabilities.identity), ()
+        if self._adoption(look) is AdoptionPolicy.NEVER:
+            names = ", ".join(str(rid) for rid in existing)
+            text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
+            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
+        return OwnerRecord(Ownership.ADOPTED, capabilities.identity), ()
+
+    def _adoption(self, look: Look) -> AdoptionPolicy | None:
+        stated: AdoptionPolicy | None = getattr(look.manifest.spec, "adoption_policy", None)
+        broker = self._context.store.get(self._context.broker)
+        defaults = getattr(broker.spec, "defaults", None) if broker is not None else None
+        return stated if stated is not None else getattr(defaults, "adoption_policy", None)
+
+    def _is_wanted(self, rid: ResourceId) -> bool:
+        assembled = self._state.desired.get(rid)
+        return assembled is not None and assembled.resource is not None
+
+
+def _never(_owner: Key) -> bool:
+    return False
