@@ -26,7 +26,7 @@ check: ## linters, types, import rules, stale generated files
 	@venv=$(VENV) && export PATH="$$venv/bin:$$PATH" && \
 	  echo "ruff" && ruff check --quiet . && ruff format --quiet --check . && \
 	  echo "mypy" && mypy --no-error-summary && \
-	  echo "import-linter" && lint-imports --no-cache >/dev/null && \
+	  echo "import-linter" && { found=$$(lint-imports --no-cache 2>&1) || { echo "$$found"; exit 1; }; } && \
 	  echo "generated files" && python -m hack.generate --check
 
 .PHONY: unit
