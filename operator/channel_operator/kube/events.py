@@ -131,7 +131,7 @@ class EventPoster:
         except Gone:
             told.name = ""  # it expired at the API server (after an hour), or the namespace goes
         except OperatorError as error:
-            _log.warning("an Event could not be posted", key=str(told.key), event=told.reason.value, reason=str(error))
+            _log.warning("an Event could not be posted", key=str(told.key), about=told.reason.value, reason=str(error))
 
     def _body(self, told: _Told) -> dict[str, Any]:
         unique = hashlib.sha256(f"{told.uid}/{told.reason}/{told.message}/{told.first_stamp}".encode()).hexdigest()
@@ -173,7 +173,7 @@ class EventPoster:
         self._dropped += 1
         # The first of a flood and then every hundredth: the log must not drown in what was spared the API server.
         if self._dropped % 100 == 1:
-            _log.warning("Events are dropped", why=why, key=str(key), event=reason.value, dropped=self._dropped)
+            _log.warning("Events are dropped", why=why, key=str(key), about=reason.value, dropped=self._dropped)
 
     def _stamp(self) -> str:
         return self._clock.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
