@@ -145,8 +145,8 @@ def field_table() -> str | None:
         MARK,
         "",
         "*Broker*: the broker itself. *Operator*: this operator. *Client*: the client must, and `status.enforcement`",
-        "says so. *Refused*: a manifest that states the field is not accepted, with the reason given. Nothing is ignored",
-        "in silence.",
+        "says so. *Refused*: a manifest that states the field is not accepted, with the reason given. Nothing is",
+        "ignored in silence.",
     ]
     for kind in Kind:
         found = [row for row in rows if row.kind == kind]

@@ -6,7 +6,7 @@ Decides which of several errors is told: the first. Never looks at metadata, sta
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -53,20 +53,27 @@ def _adapter(kind: Kind) -> TypeAdapter[Spec]:
     return adapter
 
 
-def _broken(value: Any, path: str) -> Iterator[tuple[str, Rule]]:
+@cache
+def _plan(model: type[Model]) -> tuple[tuple[Rule, ...], tuple[tuple[str, str], ...]]:
+    """Return the rules that Python can check, and the fields with their names in manifests."""
+    rules = tuple(rule for rule in model.rules() if rule.holds is not None)
+    return rules, tuple((field.name, alias(field.name)) for field in dataclasses.fields(cast(Any, model)))
+
+
+def _broken(value: Model, path: str) -> Iterator[tuple[str, Rule]]:
     """Yield the rules that do not hold, outermost first, each with the field it blames."""
-    for rule in value.rules():
+    rules, fields = _plan(type(value))
+    for rule in rules:
         if rule.holds is not None and not rule.holds(value):
             yield path + rule.field, rule
-    for field in dataclasses.fields(value):
-        inner = getattr(value, field.name)
-        inner_path = f"{path}.{alias(field.name)}"
+    for attribute, name in fields:
+        inner = getattr(value, attribute)
         if isinstance(inner, Model):
-            yield from _broken(inner, inner_path)
+            yield from _broken(inner, f"{path}.{name}")
         elif isinstance(inner, tuple):
             for index, item in enumerate(inner):
                 if isinstance(item, Model):
-                    yield from _broken(item, f"{inner_path}[{index}]")
+                    yield from _broken(item, f"{path}.{name}[{index}]")
 
 
 def _invalid(error: ErrorDetails) -> InvalidManifest:
