@@ -42,16 +42,24 @@ def install(
     `values` are Helm's `--set` arguments. Works again on a cluster that has them.
     """
     settings = [argument for value in values for argument in ("--set", value)]
-    command = [helm_path(), "template", RELEASE, CHART, f"--namespace={namespace}", *settings]
+    command: list[str | Path] = [helm_path(), "template", RELEASE, CHART, f"--namespace={namespace}", *settings]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     manifests = [one for one in yaml.safe_load_all(text) if one]
     crds = [one for one in manifests if one["kind"] == "CustomResourceDefinition"]
     rights = [one for one in manifests if one["kind"] in _RIGHTS]
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    # kubectl remembers for hours which kinds a server has; what it learns before they are there must be forgotten.
+    cache = f"--cache-dir={control_plane.state_dir / 'kubectl-cache-before'}"
     control_plane.kubectl(
-        "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all([home, *crds, *rights])
+        cache,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        "-",
+        stdin=yaml.safe_dump_all([home, *crds, *rights]),
     )
     names = [f"crd/{one['metadata']['name']}" for one in crds]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    control_plane.kubectl(cache, "wait", "--for=condition=Established", "--timeout=60s", *names)
     account = next(one for one in rights if one["kind"] == "ServiceAccount")
     return Installation(control_plane, namespace, account["metadata"]["name"])

@@ -115,7 +115,13 @@ class ControlPlane:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run the lab's kubectl as administrator; return its output, raise LabError with its complaint."""
         done = subprocess.run(
-            [kubectl_path(), f"--kubeconfig={self.kubeconfig}", *arguments],
+            # What kubectl remembers of a server goes with the server: the next one may have the same address.
+            [
+                kubectl_path(),
+                f"--kubeconfig={self.kubeconfig}",
+                f"--cache-dir={self.state_dir / 'kubectl-cache'}",
+                *arguments,
+            ],
             input=stdin,
             capture_output=True,
             text=True,

@@ -1,0 +1,66 @@
+"""What the end-to-end tests share: one lab with one operator for those that leave it in peace, fresh ones for others."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import examples
+from tests.harness.cluster import Cluster
+from tests.harness.site import Site
+from tests.harness.world import World
+from tests.lab.rabbitmq import RabbitMQ
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Lend the servers and the operator that all tests share: nobody stops, freezes or cuts them."""
+    with World(tmp_path_factory.mktemp("world")) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def cluster(world: World) -> Cluster:
+    """Lend the shared cluster."""
+    return world.cluster
+
+
+@pytest.fixture
+def site(world: World) -> Site:
+    """Give one test a Broker on a vhost of its own, in the shared servers."""
+    return world.site()
+
+
+@pytest.fixture(scope="session")
+def examples_broker(world: World) -> Site:
+    """Apply `examples/broker.yaml` and `examples/namespaces.yaml` to the shared servers: messaging/main on vhost /."""
+    world.cluster.apply(*examples.broker(world.rabbitmq), examples.EXAMPLES / "namespaces.yaml")
+    world.cluster.wait_ready("Broker", "messaging", "main")
+    found = Site(world.cluster, world.rabbitmq, vhost="/")
+    found.home = "messaging"
+    return found
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Return a function that starts servers and an operator for one test, to be disturbed at will; options: World."""
+    made: list[World] = []
+
+    def make(*, operator: bool = True, **options: object) -> World:
+        world = World(tmp_path / f"world-{len(made)}", **options)  # type: ignore[arg-type]
+        made.append(world)
+        return world.start(operator=operator)
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def own_rabbitmq(world: World, tmp_path: Path) -> Iterator[RabbitMQ]:
+    """Give one test a RabbitMQ to disturb; the shared operator works with it through a Site."""
+    broker = RabbitMQ(tmp_path / "own-rabbitmq", world.lab.ca)
+    broker.start()
+    yield broker
+    broker.resume()
+    broker.stop()
