@@ -6,8 +6,9 @@ import pytest
 
 from channel_operator.api.meta import API_VERSION, Kind
 from tests.kube.conftest import Kube
-from tests.unit.api.cases import RULE_CASES, Case, Q, Spec, spec
+from tests.unit.api.cases import Case, Q, Spec, spec
 from tests.unit.api.changes import CHANGES, MUTABLE_CHANGES, Change
+from tests.unit.api.rule_cases import RULE_CASES
 from tests.unit.api.scalars import SCALAR_CASES, once_a_rule
 
 CASES = [*RULE_CASES, *once_a_rule(SCALAR_CASES)]

@@ -62,7 +62,8 @@ def _plan(model: type[Model]) -> tuple[tuple[Rule, ...], tuple[tuple[str, str], 
 
 def _broken(value: Model, path: str) -> Iterator[tuple[str, Rule]]:
     """Yield the rules that do not hold, outermost first, each with the field it blames."""
-    rules, fields = _plan(type(value))
+    model: Any = type(value)
+    rules, fields = _plan(model)
     for rule in rules:
         if rule.holds is not None and not rule.holds(value):
             yield path + rule.field, rule

@@ -11,8 +11,8 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.schema import RULES
 from channel_operator.api.structural import immutability
 from hack import generate
-from tests.unit.api.cases import RULE_CASES
 from tests.unit.api.changes import CHANGES, FIXED
+from tests.unit.api.rule_cases import RULE_CASES
 from tests.unit.api.scalars import SCALAR_CASES
 
 Schema = dict[str, Any]

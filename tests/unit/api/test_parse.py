@@ -5,7 +5,8 @@ import pytest
 from channel_operator import api
 from channel_operator.api.meta import Kind
 from channel_operator.errors import InvalidManifest
-from tests.unit.api.cases import MINIMAL, RULE_CASES, Case, Spec, spec
+from tests.unit.api.cases import MINIMAL, Case, Spec, spec
+from tests.unit.api.rule_cases import RULE_CASES
 from tests.unit.api.scalars import SCALAR_CASES
 
 CASES = [*RULE_CASES, *SCALAR_CASES]

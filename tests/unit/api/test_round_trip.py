@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from channel_operator import api
 from channel_operator.api.meta import Kind
 from channel_operator.errors import InvalidManifest
-from tests.unit.api.cases import MINIMAL, RULE_CASES, Spec, at
+from tests.unit.api.cases import MINIMAL, Spec, at
+from tests.unit.api.rule_cases import RULE_CASES
 from tests.unit.api.scalars import FIELDS, SCALAR_CASES
 
 GOOD = [(case.kind, case.good) for case in (*RULE_CASES, *SCALAR_CASES)]
