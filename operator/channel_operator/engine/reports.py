@@ -4,7 +4,7 @@ Decides only whether there is something final to say: an object whose claim or f
 so that it costs one status write and no more. The content is decided by `core.report`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
@@ -37,7 +37,7 @@ class Reports:
 
     async def tell(self, keys: Iterable[Key]) -> None:
         """Report these objects."""
-        for key in keys:
+        for key in self._with_those_that_wait(keys):
             look = self._state.looks.get(key)
             manifest = self._context.store.get(key)
             if look is None or manifest is None or manifest.uid != look.manifest.uid:
@@ -47,6 +47,14 @@ class Reports:
             except Exception:  # noqa: BLE001  # told as a bug
                 # A bug that one object meets must not keep the others from their status.
                 self._context.bug(key)
+
+    def _with_those_that_wait(self, keys: Iterable[Key]) -> set[Key]:
+        """Add the channels that held their report back for a user of whom it is now known that it does not come."""
+        affected = set(keys)
+        for key in [key for key in affected if key.kind is Kind.BROKER_USER]:
+            if not self._exists(key) and not self._is_coming(key):
+                affected |= self._state.looks.granting(key)
+        return affected
 
     async def _tell(self, look: Look, manifest: Manifest) -> None:
         state = self._gather(look, manifest)
@@ -70,7 +78,7 @@ class Reports:
             settled = self._user(look, manifest, extra)
             if not settled and not problems:
                 return None
-        if look.asserts and not problems and self._context.claims.in_flight(key):
+        if look.asserts and not problems and (self._context.claims.in_flight(key) or self._waits_for_users(look)):
             return None
         observes = look.resolution.observes and not look.leaves
         plan = self._plan_of(look) if observes else []
@@ -130,6 +138,19 @@ class Reports:
                 state = GrantState.MISSING
             found.append(grant._replace(state=state))
         return found
+
+    def _waits_for_users(self, look: Look) -> bool:
+        """Whether a user that it grants something to is just being made: then one report says all."""
+        users = {grant.user for grant in getattr(look.resolution.resolved, "grants", ())}
+        return any(not self._exists(user) and self._is_coming(user) for user in users)
+
+    def _is_coming(self, user: Key) -> bool:
+        """Whether nothing is known that keeps a user from being made."""
+        look, manifest = self._state.looks.get(user), self._context.store.get(user)
+        if look is None:
+            return manifest is not None
+        stuck = self._state.blocked.get(user) or self._failures(user) or self._context.bindings.of(user).problem
+        return look.asserts and not stuck
 
     def _exists(self, user: Key) -> bool:
         """Whether a user is on the broker by its own manifest."""
@@ -202,7 +223,7 @@ class Reports:
 
     async def _events(self, manifest: Manifest, status: dict[str, Any]) -> None:
         """Tell of the transitions that a status makes."""
-        before, key = manifest.status, manifest.key
+        before, key = self._context.statuses.newest(manifest.key), manifest.key
         if is_ready(status, manifest.generation) and not before.get("origin") and status.get("origin"):
             made = status["origin"] == "Created"
             reason = EventReason.CREATED if made else EventReason.ADOPTED
@@ -212,10 +233,12 @@ class Reports:
             text = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
             await self._context.statuses.event(key, manifest.uid, EventReason.NAME_CONFLICT, text, warning=True)
         if key.kind in CHANNEL_KINDS:
-            await self._grant_events(manifest, status.get("grants") or ())
+            await self._grant_events(manifest, before.get("grants") or (), status.get("grants") or ())
 
-    async def _grant_events(self, manifest: Manifest, grants: Collection[dict[str, str]]) -> None:
-        old = {(g["user"], g["role"]): g["state"] for g in manifest.status.get("grants") or ()}
+    async def _grant_events(
+        self, manifest: Manifest, before: Iterable[dict[str, str]], grants: Iterable[dict[str, str]]
+    ) -> None:
+        old = {(g["user"], g["role"]): g["state"] for g in before}
         for grant in grants:
             state = grant["state"]
             if state == GrantState.GRANTED or old.get((grant["user"], grant["role"])) == state:

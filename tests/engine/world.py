@@ -1,0 +1,238 @@
+"""One operator in a small world: the Kubernetes stand-in, brokers in memory, a clock moved by hand.
+
+The engine under test is the whole of it (store, manager, loops), wired as `app` wires it, with RabbitMQ's pure driver.
+A world can be crashed at any moment and started again with nothing but what Kubernetes and the broker hold.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from channel_operator.api.broker import BrokerSpec
+from channel_operator.api.meta import Kind
+from channel_operator.brokers.base import Connection, Driver, NoRecorder, Recorder, Session
+from channel_operator.brokers.fake import FakeBroker, FakeSession
+from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
+from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
+from channel_operator.core.model import Key, ResourceId
+from channel_operator.engine.clock import FakeClock
+from channel_operator.engine.context import Options
+from channel_operator.engine.loop import Drivers
+from channel_operator.engine.manager import Manager
+from channel_operator.engine.store import Store
+from tests.engine.kubestub import KubeStub, Spec
+
+OPERATOR = "op-1"
+TAG = f"channel-operator-{OPERATOR}"
+MAIN = Key(Kind.BROKER, "messaging", "main")
+CANARY = "s3cret-canary"
+"""In every secret that a user of the tests makes; nothing but a Secret may ever show it."""
+
+
+class Counts:
+    """Telemetry that remembers what the tests ask for."""
+
+    def __init__(self) -> None:
+        self.detected: Counter[str] = Counter()
+        self.corrected: Counter[str] = Counter()
+        self.results: Counter[tuple[str, str]] = Counter()
+
+    def reconciled(self, kind: str, result: str, seconds: float | None) -> None:
+        assert seconds is None or seconds >= 0
+        self.results[kind, result] += 1
+
+    def drift_detected(self, broker: str, resource: str, count: int = 1) -> None:
+        assert broker
+        self.detected[resource] += count
+
+    def drift_corrected(self, broker: str, resource: str, count: int = 1) -> None:
+        assert broker
+        self.corrected[resource] += count
+
+    def leading(self, leader: bool) -> None:  # noqa: FBT001  # the protocol's form
+        del leader
+
+    def broker(self, broker: str) -> Recorder:
+        del broker
+        return NoRecorder()
+
+    def forget(self, broker: str) -> None:
+        del broker
+
+
+class World:
+    """Kubernetes, brokers, and an operator that can be started, crashed and started again."""
+
+    def __init__(self, **options: Any) -> None:
+        self.clock = FakeClock()
+        self.kube = KubeStub(self.clock)
+        self.brokers: dict[str, FakeBroker] = {}
+        self.options = replace(Options(operator_id=OPERATOR), **options)
+        self.counts = Counts()
+        self.leads = True
+        self.store = Store()
+        self.manager: Manager | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # -- the operator --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start an operator that knows nothing: list, watch, lead."""
+        self.store = Store()
+        known = self.store.snapshot()
+        self.kube.watch(self.store.event)
+        self.store.replace(await self.kube.list_all(), known)
+        self.manager = Manager(
+            self.store,
+            self.kube,
+            self.kube,
+            self.clock,
+            self.counts,
+            Drivers(self._driver, self._session),
+            self.options,
+            leads=lambda: self.leads,
+        )
+        self._task = asyncio.create_task(self.manager.run())
+        await self.settle()
+
+    async def crash(self) -> None:
+        """End it wherever it is; what it had in mind is lost."""
+        self.kube.unwatch()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def restart(self) -> None:
+        """Crash, and start again."""
+        await self.crash()
+        self.kube.away = self.broker.unreachable = False
+        self.kube.answers_left = self.broker.writes_left = None
+        await self.start()
+
+    async def settle(self) -> None:
+        """Let everything happen that needs no time to pass."""
+        quiet = 0
+        before: tuple[int, ...] = ()
+        while quiet < 2:  # noqa: PLR2004
+            await self.clock.settle()
+            now = (len(self.kube.writes), len(self.kube.events), self.kube.secret_reads, self._activity())
+            quiet = quiet + 1 if now == before else 0
+            before = now
+            assert self._task is None or not self._task.done(), "the operator ended"
+
+    async def advance(self, seconds: float, step: float = 1.0) -> None:
+        """Let time pass, in steps short enough for everything to happen in its turn."""
+        while seconds > 0:
+            await self.clock.advance(min(step, seconds))
+            seconds -= step
+        await self.settle()
+
+    def _activity(self) -> int:
+        return sum(len(b.writes) + b.reads for b in self.brokers.values())
+
+    def _driver(self, spec: BrokerSpec, operator_id: str) -> Driver | None:
+        return RabbitMQDriver(spec, operator_id) if spec.rabbitmq is not None else None
+
+    def _session(self, connection: Connection, recorder: Recorder) -> Session:
+        return FakeSession(RabbitMQDriver(connection.spec, connection.operator_id), self._at(connection), recorder)
+
+    def _at(self, connection: Connection) -> FakeBroker:
+        assert connection.spec.rabbitmq is not None
+        return self.brokers.setdefault(connection.spec.rabbitmq.management_urls[0], FakeBroker())
+
+    # -- brokers -------------------------------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> FakeBroker:
+        """The broker that most tests use."""
+        return self.brokers.setdefault("https://rabbitmq:15671", FakeBroker())
+
+    def queue(self, name: str) -> Queue | None:
+        """Return a queue as the broker has it."""
+        found = self.broker.resources.get(queue_id(name))
+        assert found is None or isinstance(found, Queue)
+        return found
+
+    def user(self, name: str) -> User | None:
+        """Return a user as the broker has it."""
+        found = self.broker.resources.get(user_id(name))
+        assert found is None or isinstance(found, User)
+        return found
+
+    def permission(self, user: str) -> Permission | None:
+        """Return a user's permission as the broker has it."""
+        found = self.broker.resources.get(permission_id(user))
+        assert found is None or isinstance(found, Permission)
+        return found
+
+    def names(self, kind: str) -> set[str]:
+        """Return the names of all objects of a kind on the broker."""
+        return {rid.path[0] for rid in self.broker.resources if rid.kind == kind}
+
+    def put(self, resource: Any) -> None:
+        """Make something on the broker by hand."""
+        self.broker.resources[resource.id] = resource
+
+    def take(self, rid: ResourceId) -> None:
+        """Take something off the broker by hand."""
+        del self.broker.resources[rid]
+
+    # -- manifests -----------------------------------------------------------------------------------------------
+
+    def make_broker(self, name: str = "main", url: str = "https://rabbitmq:15671", **fields: Any) -> Key:
+        """Apply a Broker with its credentials."""
+        self.kube.secret("messaging", "rabbitmq-login", username="operator", password=CANARY)
+        spec: dict[str, Any] = {
+            "rabbitmq": {"managementUrls": [url], "clients": {"addresses": ["rabbitmq:5671"]}},
+            "credentials": {"passwordSecretRef": {"name": "rabbitmq-login"}},
+            "allowedNamespaces": {"from": "All"},
+            **fields,
+        }
+        return self.kube.apply(Kind.BROKER, "messaging", name, spec)
+
+    def make_user(self, name: str, namespace: str = "billing", annotations: Spec | None = None, **fields: Any) -> Key:
+        """Apply a BrokerUser."""
+        return self.kube.apply(Kind.BROKER_USER, namespace, name, {**REF, **fields}, annotations)
+
+    def make_queue(self, name: str, namespace: str = "billing", annotations: Spec | None = None, **fields: Any) -> Key:
+        """Apply a Queue."""
+        return self.kube.apply(Kind.QUEUE, namespace, name, {**REF, **fields}, annotations)
+
+    def ready(self, *keys: Key) -> bool:
+        """Whether all of these say Ready for their present generation."""
+        return all(
+            self.kube.condition(key, "Ready") is not None
+            and self.kube.condition(key, "Ready")[0] == "True"  # type: ignore[index]
+            and self.kube.status(key)["observedGeneration"] == self.kube.objects[key]["metadata"]["generation"]
+            for key in keys
+        )
+
+
+REF: Mapping[str, Any] = {"brokerRef": {"name": "main", "namespace": "messaging"}}
+
+
+@asynccontextmanager
+async def world(**options: Any) -> AsyncIterator[World]:
+    """A world without an operator yet; it is cleaned up and searched for leaked secrets at the end."""
+    made = World(**options)
+    try:
+        yield made
+        check_no_secret(made)
+    finally:
+        await made.crash()
+
+
+def check_no_secret(made: World) -> None:
+    """Nothing that people can read shows a password."""
+    passwords = {CANARY} | {
+        secret.data["password"].reveal()
+        for (_, name), secret in made.kube.secrets.items()
+        if name.endswith("-binding") and "password" in secret.data
+    }
+    shown = repr(made.kube.objects) + repr(made.kube.events) + repr([b.writes for b in made.brokers.values()])
+    for password in passwords:
+        assert password not in shown
