@@ -17,6 +17,7 @@ import structlog
 
 from channel_operator import __version__
 from channel_operator.brokers import registry
+from channel_operator.brokers.base import WRITE_SECONDS
 from channel_operator.engine.clock import SystemClock
 from channel_operator.engine.connection import Addresses
 from channel_operator.engine.context import Options
@@ -42,8 +43,6 @@ __all__ = ["run"]
 
 log = structlog.get_logger("channel_operator")
 
-LATE_WRITE = 4.0
-"""Seconds in which the last write of a leader that vanished can still reach a broker: the drivers' own bound."""
 _T = TypeVar("_T")
 
 
@@ -243,7 +242,7 @@ class _Operator:
     async def _settled(self) -> None:
         """Wait until no late write of a leader that vanished can still arrive: one broker write time-out."""
         if self._elector is not None and self._elector.succeeded_silent_leader:
-            await self.clock.sleep(LATE_WRITE)
+            await self.clock.sleep(WRITE_SECONDS)
 
     async def _operator_id(self) -> str:
         """Return the UID of kube-system, else of our own namespace: it marks the users we make on brokers."""

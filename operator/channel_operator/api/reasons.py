@@ -79,10 +79,7 @@ class Reason(_Word):
     IMMUTABLE_ON_BROKER = (
         "ImmutableOnBroker",
         "The broker cannot change this property of an existing object.",
-        (
-            "Take the change back, or replace the object: for a Queue, annotate it with "
-            "channel-operator.dev/recreate: IfEmpty, drain it and stop its consumers."
-        ),
+        "Take the change back, or drain the queue and delete it at the broker: the operator makes it anew.",
     )
     NAME_NOT_ALLOWED = (
         "NameNotAllowed",

@@ -5,7 +5,7 @@ Adding a broker: one folder, one union member in the API, one line in `registry`
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.core.model import (
@@ -24,7 +24,14 @@ from channel_operator.core.model import (
     Subject,
 )
 
-__all__ = ["Connection", "Driver", "NoRecorder", "Recorder", "Session"]
+__all__ = ["WRITE_SECONDS", "Connection", "Driver", "FieldSupport", "NoRecorder", "Recorder", "Session"]
+
+
+WRITE_SECONDS: Final = 4.0
+"""Longest time a single write to a broker may take, in seconds.
+
+A new leader waits as long before it acts, so it never meets a late write of the old one.
+"""
 
 
 class Recorder(Protocol):

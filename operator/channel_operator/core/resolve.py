@@ -7,7 +7,7 @@ broker; the same input always gives the same answer.
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from channel_operator.api.broker import BrokerDefaults, BrokerSpec
+from channel_operator.api.broker import Brake, BrokerDefaults, BrokerSpec
 from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.common import ObjectRef
 from channel_operator.api.meta import Kind
@@ -103,6 +103,12 @@ def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
             "Use a Broker with spec.rabbitmq, or wait for it."
         )
         return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.kafka"),)
+    if broker.spec.brake != Brake():
+        text = (
+            "spec.brake: the brake on mass deletion is not supported by this version of the operator yet. "
+            "Remove it; deletionPolicy Retain keeps messages."
+        )
+        return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.brake"),)
     capabilities = view.capabilities(broker.key)
     if capabilities is None:
         return ()

@@ -187,7 +187,7 @@ class BrokerFigures:
     up: Mapping[str, bool] = field(default_factory=dict)
     """Plane (`management`, `data`) → whether it answers."""
     depth: Mapping[str, int] = field(default_factory=dict)
-    """Priority (`delete`, `edit`, `retry`, `resync`) → keys waiting."""
+    """Priority (`edit`, deletions among them, `retry`, `resync`) → keys waiting."""
     resources: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(kind, ready `true`/`false`) → objects."""
     observed_at: float | None = None

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
+from channel_operator.api.common import ManagementPolicy
 from channel_operator.api.meta import RECONCILE_AT, Kind
 from channel_operator.brokers.base import Driver, Session
 from channel_operator.core import policy
@@ -82,14 +83,20 @@ class Reconciler(Taker):
         state.failures.clear()
         state.resting.clear()
         # What is blocked may not be so any more: its owners look again.
-        self.context.schedule.add(state.blocked, Priority.ROUTINE)
+        self.context.schedule.add(state.blocked, Priority.RESYNC)
         ids = list(state.desired.ids())
         state.desired.assemble(ids, state.picture)
         self._read_missing_passwords(state.looks.all())
         drift = self.drift.among(self._plan(ids, capabilities).changes)
         strangers = self.drift.strangers()
-        done = await self._write(ids, session, capabilities, extra=[*strangers, *self.drift.leftovers()])
+        extra = [] if self._only_observes() else [*strangers, *self.drift.leftovers()]
+        done = await self._write(ids, session, capabilities, extra=extra)
         await self.drift.tell([*drift, *strangers], {o.change.id for o in done if o.error is None})
+
+    def _only_observes(self) -> bool:
+        """Whether nothing at all is written to this broker."""
+        broker = self.context.store.get(self.context.broker)
+        return getattr(broker and broker.spec, "management_policy", None) is ManagementPolicy.OBSERVE
 
     # -- looking -------------------------------------------------------------------------------------------------
 

@@ -22,9 +22,9 @@ LONGEST_RETRY = 60.0
 class Priority(IntEnum):
     """User edits and deletions before retries, retries before routine."""
 
-    USER = 0
+    EDIT = 0
     RETRY = 1
-    ROUTINE = 2
+    RESYNC = 2
 
 
 class Schedule:
@@ -40,7 +40,7 @@ class Schedule:
         # Jitter spreads load; it protects nothing.
         self._random = random.Random(seed)  # noqa: S311
 
-    def add(self, keys: Iterable[Key], priority: Priority = Priority.USER) -> None:
+    def add(self, keys: Iterable[Key], priority: Priority = Priority.EDIT) -> None:
         """Make keys dirty; a key that waits at a lower priority moves up."""
         for key in keys:
             for lower in Priority:

@@ -57,9 +57,9 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "defaults.limits.overflow": BROKER,
     "defaults.queueType": f"Quorum: {BROKER}; Classic: {NOT_YET}",
     "managementPolicy": OPERATOR,
-    "brake.maxDeletions": OPERATOR,
-    "brake.maxRevocations": OPERATOR,
-    "brake.window": OPERATOR,
+    "brake.maxDeletions": NOT_YET,
+    "brake.maxRevocations": NOT_YET,
+    "brake.window": NOT_YET,
     "deletionTimeout": OPERATOR,
     "resyncInterval": OPERATOR,
 }

@@ -5,6 +5,7 @@ keeps or shows a response body that is not data we asked for.
 """
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Collection
@@ -15,16 +16,14 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from channel_operator.brokers.base import Connection, Recorder
+from channel_operator.brokers.base import WRITE_SECONDS, Connection, Recorder
 from channel_operator.brokers.rabbitmq import failures
 from channel_operator.brokers.rabbitmq.network import AddressRules, CheckingResolver, tls_context
 from channel_operator.errors import Blocked, OperatorError, Unreachable
 
-__all__ = ["READ_SECONDS", "WRITE_SECONDS", "Answer", "ManagementClient", "path"]
+__all__ = ["READ_SECONDS", "Answer", "ManagementClient", "path"]
 
 READ_SECONDS: Final = 30.0
-WRITE_SECONDS: Final = 4.0
-"""A new leader waits as long before it withdraws anything, so it never meets an old leader's late write."""
 _CONNECTIONS: Final = 16
 _MAX_BODY: Final = 128 * 1024 * 1024
 _MAX_ERROR_BODY: Final = 4096
@@ -75,7 +74,8 @@ class ManagementClient:
         self._recorder = recorder
         self._urls = [url.rstrip("/") for url in rabbitmq.management_urls]
         self._rules = AddressRules(connection.allowed_hosts, only=connection.only_allowed_hosts)
-        self._auth = aiohttp.BasicAuth(connection.username, connection.password.reveal(), encoding="utf-8").encode()
+        login = f"{connection.username}:{connection.password.reveal()}".encode()
+        self._auth = "Basic " + base64.b64encode(login).decode()
         self._server_name = connection.spec.tls.server_name
         self._session: aiohttp.ClientSession | None = None
 

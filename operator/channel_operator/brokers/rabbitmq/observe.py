@@ -146,15 +146,31 @@ def _parsed(kind: str, entries: Any) -> Iterator[tuple[ResourceId, Resource]]:
             yield resource.id, resource
 
 
+_SECTIONS: Final = ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindings"))
+
+
 async def observe_vhost(client: ManagementClient) -> dict[ResourceId, Resource]:
-    """Read queues, exchanges and bindings of the virtual host: one call."""
-    answer = await client.get("definitions", path("definitions", client.vhost))
-    defined = _mapping(answer.data)
+    """Read queues, exchanges and bindings of the virtual host: one call, three where its name is not ASCII."""
+    defined = await _definitions(client) if client.vhost.isascii() else await _lists(client)
     found: dict[ResourceId, Resource] = {}
-    for kind, section in ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindings")):
+    for kind, section in _SECTIONS:
         found.update(_parsed(kind, defined.get(section)))
         await asyncio.sleep(0)  # let others run between the parts of a large broker
     return found
+
+
+async def _definitions(client: ManagementClient) -> Mapping[str, Any]:
+    return _mapping((await client.get("definitions", path("definitions", client.vhost))).data)
+
+
+async def _lists(client: ManagementClient) -> Mapping[str, Any]:
+    """Read each list by itself: RabbitMQ breaks its definitions off in the middle when the name is not ASCII."""
+    options = "?disable_stats=true&enable_queue_totals=false"
+    sections = [section for _, section in _SECTIONS]
+    answers = await asyncio.gather(
+        *(client.get(f"list_{section}", path(section, client.vhost) + options) for section in sections)
+    )
+    return {section: answer.data for section, answer in zip(sections, answers, strict=True)}
 
 
 async def observe_all(client: ManagementClient) -> Observation:
