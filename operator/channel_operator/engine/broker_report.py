@@ -5,15 +5,18 @@ come and go. What it says is `engine.broker_status`.
 """
 
 from collections.abc import Collection
+from datetime import datetime
 
 from channel_operator.api.broker import BrokerSpec, TlsMode
 from channel_operator.api.meta import CHANNEL_KINDS, RECONCILE_AT
 from channel_operator.api.reasons import EventReason
+from channel_operator.brokers.base import Connection
 from channel_operator.core import naming, policy
 from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
 from channel_operator.core.report import is_ready, status_patch
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
+from channel_operator.engine.certificates import not_after
 from channel_operator.engine.context import Context
 from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.state import BrokerState
@@ -42,11 +45,16 @@ class BrokerReport:
         self._told_at: float | None = None
         self._due_at: float | None = None
         self._warned_tls: str | None = None
+        self._certificates: dict[str, float] = {}
 
     # -- what happened -------------------------------------------------------------------------------------------
 
-    async def connected(self, manifest: Manifest, capabilities: Capabilities, data_plane: str | None) -> None:
+    async def connected(
+        self, manifest: Manifest, connection: Connection, capabilities: Capabilities, data_plane: str | None
+    ) -> None:
         """Take in that the broker answers: what it is, and whether it is another one than before."""
+        ends = {"ca": not_after(connection.ca), "client": not_after(connection.certificate)}
+        self._certificates = {which: end for which, end in ends.items() if end is not None}
         was_down = self._outage is not None
         before = manifest.status.get("identity")
         if before and before != capabilities.identity:
@@ -198,12 +206,16 @@ class BrokerReport:
         """Return what the gauges of this broker show."""
         store = self._context.store
         counts: dict[tuple[str, str], int] = {}
+        issued: list[float] = []
         for key in store.on_broker(self._context.broker):
             manifest = store.get(key)
             if manifest is None or (key.kind not in CHANNEL_KINDS and key.kind != "BrokerUser"):
                 continue
             ready = "true" if is_ready(manifest.status, manifest.generation) else "false"
             counts[key.kind, ready] = counts.get((key.kind, ready), 0) + 1
+            stamp = (manifest.status.get("credentials") or {}).get("issuedAt")
+            if stamp:
+                issued.append(datetime.fromisoformat(stamp).timestamp())
         answers = self._capabilities is not None and self._outage is None and self._problem is None
         depth = self._context.schedule.depth()
         return BrokerFigures(
@@ -214,4 +226,6 @@ class BrokerReport:
             observed_at=self._observed_at,
             in_progress_since=self._busy_since,
             orphans=len(self._orphans),
+            oldest_credential_at=min(issued, default=None),
+            certificates=self._certificates,
         )

@@ -135,7 +135,7 @@ class BrokerLoop:
         session = self._drivers.open(connection, self.context.telemetry.broker(self.context.name))
         try:
             capabilities = await session.probe()
-            await self.report.connected(manifest, capabilities, await session.probe_data_plane())
+            await self.report.connected(manifest, connection, capabilities, await session.probe_data_plane())
             self.context.store.learnt(self.context.broker, capabilities, connection.username)
             self._accepted()
         except BaseException:
