@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import rough as roughness
 from tests.harness import examples
 from tests.harness.cluster import Cluster
 from tests.harness.site import Site
@@ -64,3 +65,20 @@ def own_rabbitmq(world: World, tmp_path: Path) -> Iterator[RabbitMQ]:
     yield broker
     broker.resume()
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def rough_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Lend servers without an operator, to be stopped, frozen and cut: each test leaves them working."""
+    world = World(tmp_path_factory.mktemp("rough"), settings=roughness.SETTINGS)
+    try:
+        yield world.start(operator=False)
+    finally:
+        world.stop()
+
+
+@pytest.fixture(scope="module")
+def rough(rough_servers: World) -> Iterator[World]:
+    """Lend the servers for rough tests to one module and take away what it made."""
+    yield rough_servers
+    roughness.tidy(rough_servers)

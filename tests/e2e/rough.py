@@ -1,0 +1,28 @@
+"""How the tests that are rough with their servers clean up after themselves. Decides nothing about what is right."""
+
+from tests.harness.kubeapi import ApiError
+from tests.harness.world import World
+
+__all__ = ["SETTINGS", "tidy"]
+
+SETTINGS = {"broker_secret_sweep": "1s", "ref_grace": "1s", "leader_election": "false"}
+"""Of the operators in these tests: what is not watched is looked at often, and a restart waits for no Lease."""
+
+_KINDS = ("Queue", "BrokerUser", "Broker")
+
+
+def tidy(world: World) -> None:
+    """End all operators and take every object of theirs away, finalizers included; the servers go on."""
+    for replica in world.replicas:
+        if replica.running:
+            replica.kill()
+    world.replicas.clear()
+    for kind in _KINDS:
+        for found in world.cluster.objects(kind):
+            metadata = found["metadata"]
+            try:
+                world.cluster.patch(kind, metadata["namespace"], metadata["name"], {"metadata": {"finalizers": None}})
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            world.cluster.delete(kind, metadata["namespace"], metadata["name"])
