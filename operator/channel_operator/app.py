@@ -105,7 +105,11 @@ class _Operator:
         log.info(
             "starting", version=__version__, identity=self.identity, namespaces=list(self.settings.namespaces) or "all"
         )
-        await self.probes.start(self.settings.metrics_address, self.settings.health_address)
+        try:
+            await self.probes.start(self.settings.metrics_address, self.settings.health_address)
+        except OSError as error:
+            log.error("cannot listen; see --metrics-address and --health-address", why=error.strerror or str(error))  # noqa: TRY400
+            return 1
         stopper = asyncio.create_task(self.stop.wait(), name="stop")
         # kopf sets signals up later and hands them back; until then they are ours.
         self._own_signals()

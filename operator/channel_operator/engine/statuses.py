@@ -1,7 +1,7 @@
 """The one place that writes status and tells events. Decides only whether there is anything to write."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from channel_operator.api.reasons import EventReason
 from channel_operator.core.model import Key
@@ -14,6 +14,12 @@ from channel_operator.engine.store import Store
 __all__ = ["Statuses"]
 
 
+class _Wanted(NamedTuple):
+    uid: str
+    status: Mapping[str, Any]
+    result: str
+
+
 class Statuses:
     """Writes the newest wanted status of each object, if it differs from what the API server has."""
 
@@ -22,7 +28,7 @@ class Statuses:
         self._writer = writer
         self._clock = clock
         self._telemetry = telemetry
-        self._wanted: dict[Key, tuple[str, Mapping[str, Any]]] = {}
+        self._wanted: dict[Key, _Wanted] = {}
         self._dirty_since: dict[Key, float] = {}
         self.pipeline = Pipeline("status", self._write, clock)
 
@@ -33,45 +39,36 @@ class Statuses:
     def want(self, key: Key, uid: str, status: Mapping[str, Any], result: str) -> None:
         """Have a status written; `result` is what the reconcile counts as."""
         manifest = self._store.get(key)
-        since = self._dirty_since.get(key)
         if manifest is None or manifest.uid != uid:
             self._dirty_since.pop(key, None)
             return
-        if not status_patch(manifest.status, status) and key not in self.pipeline:
+        if key not in self.pipeline and not status_patch(manifest.status, status):
             self._dirty_since.pop(key, None)
-            self._wanted.pop(key, None)
-            self._telemetry.reconciled(key.kind, result, None if since is None else self._clock.monotonic() - since)
+            self._telemetry.reconciled(key.kind, result, None)
             return
-        self._wanted[key] = (uid, status)
-        self._telemetry.reconciled(key.kind, result, None)
+        self._wanted[key] = _Wanted(uid, status, result)
         self.pipeline.add(key)
-
-    def newest(self, key: Key) -> Mapping[str, Any]:
-        """Return what an object says last: the status on its way to the API server, else the one that is there."""
-        manifest = self._store.get(key)
-        if manifest is None:
-            return {}
-        uid, status = self._wanted.get(key, ("", {}))
-        return status if uid == manifest.uid else manifest.status
 
     async def event(self, key: Key, uid: str, reason: EventReason, message: str, *, warning: bool = False) -> None:
         """Tell of a transition."""
         await self._writer.event(key, uid, reason=reason, message=message, warning=warning)
 
     async def _write(self, key: Key) -> None:
-        uid, status = self._wanted.get(key, ("", {}))
+        wanted = self._wanted.get(key)
         manifest = self._store.get(key)
-        if manifest is None or manifest.uid != uid:
+        if wanted is None or manifest is None or manifest.uid != wanted.uid:
             self._wanted.pop(key, None)
             return
-        patch = status_patch(manifest.status, status)
+        patch = status_patch(manifest.status, wanted.status)
         if patch:
             try:
-                written = await self._writer.patch_status(key, uid=uid, status=patch)
+                written = await self._writer.patch_status(key, uid=wanted.uid, status=patch)
             except Gone:
                 self._wanted.pop(key, None)
                 return
-            self._store.wrote(key, uid, written.resource_version, status=merged(manifest.status, patch))
-        if self._wanted.get(key) == (uid, status):
+            self._store.wrote(key, wanted.uid, written.resource_version, status=merged(manifest.status, patch))
+        if self._wanted.get(key) is wanted:
             del self._wanted[key]
-        self._dirty_since.pop(key, None)
+        since = self._dirty_since.pop(key, None)
+        seconds = None if since is None else self._clock.monotonic() - since
+        self._telemetry.reconciled(key.kind, wanted.result, seconds)

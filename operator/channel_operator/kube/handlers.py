@@ -4,11 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import kopf
+import structlog
 
 from channel_operator.api.meta import API_VERSION, GROUP, PLURALS, VERSION, Kind
 from channel_operator.engine.ports import EventSink
 
 __all__ = ["build_registry"]
+
+_log = structlog.get_logger("channel_operator.watch")
 
 
 def build_registry(sink: EventSink, *, namespaces: bool) -> kopf.OperatorRegistry:
@@ -32,6 +35,13 @@ def _forward(sink: EventSink, kind: str, api_version: str) -> Callable[..., Any]
         # Objects of a list do not all say what they are.
         body.setdefault("kind", kind)
         body.setdefault("apiVersion", api_version)
-        sink.event(event["type"], body)
+        try:
+            sink.event(event["type"], body)
+        except Exception:
+            # kopf would drop it without a word that anybody reads; the next list brings the object again.
+            meta = body.get("metadata") or {}
+            _log.exception(
+                "a watch event could not be taken", kind=kind, namespace=meta.get("namespace"), name=meta.get("name")
+            )
 
     return forward
