@@ -4,9 +4,10 @@ Decides what an object says on its broker right now: it asserts, holds, withdraw
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from channel_operator.api.common import DeletionPolicy
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
@@ -147,6 +148,10 @@ class Looks:
         if resolved is None:
             return False
         compiled = self._driver.compile(resolved, capabilities)
+        if found.manifest.key.kind in CHANNEL_KINDS:
+            # What deleting the manifest would do is the operator's policy, the same on every broker.
+            policy_now = str(resolved.subject.removal or DeletionPolicy.RETAIN)
+            compiled = replace(compiled, effective={**compiled.effective, "deletionPolicy": policy_now})
         found.problems = (*found.problems, *compiled.problems)
         if found.resolution.observes or compiled.problems:
             held = self._hold(found)

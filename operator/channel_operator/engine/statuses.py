@@ -49,6 +49,14 @@ class Statuses:
         self._wanted[key] = _Wanted(uid, status, result)
         self.pipeline.add(key)
 
+    def newest(self, key: Key) -> Mapping[str, Any]:
+        """Return what an object says last: the status on its way to the API server, else the one that is there."""
+        manifest = self._store.get(key)
+        if manifest is None:
+            return {}
+        wanted = self._wanted.get(key)
+        return wanted.status if wanted is not None and wanted.uid == manifest.uid else manifest.status
+
     async def event(self, key: Key, uid: str, reason: EventReason, message: str, *, warning: bool = False) -> None:
         """Tell of a transition."""
         await self._writer.event(key, uid, reason=reason, message=message, warning=warning)

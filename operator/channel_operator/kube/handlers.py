@@ -37,7 +37,7 @@ def _forward(sink: EventSink, kind: str, api_version: str) -> Callable[..., Any]
         body.setdefault("apiVersion", api_version)
         try:
             sink.event(event["type"], body)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the watch goes on
             # kopf would drop it without a word that anybody reads; the next list brings the object again.
             meta = body.get("metadata") or {}
             _log.exception(

@@ -5,12 +5,10 @@ what it starts is stopped here, so that it never cancels tasks that are not its 
 """
 
 import asyncio
-import logging
 import random
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 
 import aiohttp
 import kopf
@@ -146,7 +144,7 @@ async def watch(
     takes both over when it starts, and they are taken back here. Raises WatchStopped if kopf ends by itself.
     """
     registry = build_registry(sink, namespaces=not namespaces)
-    _login(registry, connection, health)
+    sessions = _login(registry, connection, health)
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(),
@@ -161,6 +159,8 @@ async def watch(
     finally:
         stopper.cancel()
         await _end(tasks)
+        for session in sessions:
+            await session.close()
         health.ready.clear()
     if stopper not in done:
         failed = next((task for task in done if not task.cancelled() and task.exception()), None)
@@ -170,7 +170,11 @@ async def watch(
         ) from error
 
 
-def _login(registry: kopf.OperatorRegistry, connection: Credentials, health: WatchHealth) -> None:
+def _login(
+    registry: kopf.OperatorRegistry, connection: Credentials, health: WatchHealth
+) -> list[aiohttp.ClientSession]:
+    """Have kopf get its sessions from us; they are in the list, to be closed at the end."""
+    sessions: list[aiohttp.ClientSession] = []
     last = -_LOGIN_PAUSE
 
     async def login(**_: object) -> kopf.AiohttpSession:
@@ -180,11 +184,13 @@ def _login(registry: kopf.OperatorRegistry, connection: Credentials, health: Wat
         await asyncio.sleep(max(0.0, last + _LOGIN_PAUSE - loop.time()))
         last = loop.time()
         session = connection.session(connections=0, middlewares=[health])
+        sessions[:] = [open_one for open_one in sessions if not open_one.closed] + [session]
         return kopf.AiohttpSession(
             server=connection.server, default_namespace=connection.namespace, aiohttp_session=session
         )
 
     kopf.on.login(registry=registry, id="login")(login)
+    return sessions
 
 
 def _take_signals_back(on_signal: Callable[[], None] | None) -> None:
@@ -198,10 +204,16 @@ def _take_signals_back(on_signal: Callable[[], None] | None) -> None:
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    await _cancel(tasks)
+    # When one watcher fails, kopf leaves the others behind; they are known by their names alone.
+    await _cancel([task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for ")])
+
+
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
-    with suppress(asyncio.CancelledError):
+    if tasks:
         await asyncio.wait(tasks)
     for task in tasks:
-        if not task.cancelled() and task.done() and task.exception() is not None:
-            logging.getLogger(__name__).debug("a task of kopf's ended with an error", exc_info=task.exception())
+        if not task.cancelled() and task.exception() is not None:
+            _log.debug("a task of kopf's ended with an error", task=task.get_name())
