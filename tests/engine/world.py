@@ -117,7 +117,7 @@ class World:
         """Let everything happen that needs no time to pass."""
         quiet = 0
         before: tuple[int, ...] = ()
-        while quiet < 2:  # noqa: PLR2004
+        while quiet < 2:
             await self.clock.settle()
             now = (len(self.kube.writes), len(self.kube.events), self.kube.secret_reads, self._activity())
             quiet = quiet + 1 if now == before else 0
@@ -217,7 +217,7 @@ REF: Mapping[str, Any] = {"brokerRef": {"name": "main", "namespace": "messaging"
 
 @asynccontextmanager
 async def world(**options: Any) -> AsyncIterator[World]:
-    """A world without an operator yet; it is cleaned up and searched for leaked secrets at the end."""
+    """Make a world without an operator yet; it is searched for leaked secrets at the end."""
     made = World(**options)
     try:
         yield made
