@@ -107,7 +107,7 @@ class IssuedCredentials(Model):
     issued_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When they were made."""
     secret_version: Word | None = None
-    """resourceVersion of the Secret that was last written or read."""
+    """Changes whenever the content of the Secret does; a short hash, of everything but the password itself."""
 
 
 @model

@@ -149,6 +149,10 @@ class FakeSession:
         found = broker.resources.get(change.id)
         if change.removal is Removal.DELETE_IF_EMPTY and broker.messages.get(change.id):
             return Outcome(change, found, kept=True)
+        if found is not None and change.observed is not None:
+            difference = self._driver.diff(change.observed, found)
+            if difference is not None and difference.blocked:
+                return Outcome(change, found, kept=True)  # somebody has put another object in its place
         broker.writes.append(change)
         for rid in (*self._driver.attached(change.id, broker.resources), change.id):
             broker.resources.pop(rid, None)

@@ -24,15 +24,21 @@ class OwnershipDecisions:
         self._context = context
         self._state = state
 
+    def is_open(self, look: Look, capabilities: Capabilities) -> bool:
+        """Whether it has to be decided whose the object's native objects are."""
+        if not look.asserts or self._context.claims.in_flight(look.manifest.key):
+            return False
+        return not owns(look.manifest, capabilities)
+
     def claim(self, look: Look, capabilities: Capabilities) -> set[ResourceId]:
         """Have finalizer and owner record written for what is new.
 
         What may not be taken over says nothing at all, or its lists would give rights on somebody else's object;
         returned are the native objects to assemble without it.
         """
-        key, manifest = look.manifest.key, look.manifest
+        key = look.manifest.key
         self._state.blocked.pop(key, None)
-        if not look.asserts or self._context.claims.in_flight(key) or owns(manifest, capabilities):
+        if not self.is_open(look, capabilities):
             return set()
         if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).password is None:
             self._context.bindings.need_password(key)

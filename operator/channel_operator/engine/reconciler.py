@@ -122,7 +122,7 @@ class Reconciler(Taker):
                 touched |= state.desired.parts(key).keys()
             if number % 200 == 199:  # noqa: PLR2004  # often enough to keep probes and the election alive
                 await asyncio.sleep(0)
-        await self._look_again(looks, session)
+        await self._look_again(looks, session, capabilities)
         state.desired.assemble(touched, state.picture)
         self._read_missing_passwords(look.manifest.key for look in looks)
         refused: set[ResourceId] = set()
@@ -159,17 +159,23 @@ class Reconciler(Taker):
             state.leaving.setdefault(key, set()).update(look.touched)
         return look, look.touched, users
 
-    async def _look_again(self, looks: Sequence[Look], session: Session) -> None:
-        """Read anew what belongs to objects whose annotation reconcile-at says so."""
+    async def _look_again(self, looks: Sequence[Look], session: Session, capabilities: Capabilities) -> None:
+        """Read anew what an annotation reconcile-at asks for, and what is about to be claimed.
+
+        The picture may be minutes old: a queue or user that somebody made since would be taken for our own, and
+        deleted with the manifest.
+        """
         ids: set[ResourceId] = set()
         for look in looks:
             key = look.manifest.key
             asked = look.manifest.annotations.get(RECONCILE_AT, "")
-            if self._looked_at.get(key, asked) != asked:
+            again = self._looked_at.get(key, asked) != asked
+            if again and key.kind is Kind.BROKER_USER:
+                self.context.bindings.sweep(key)
+            if again or self.ownership.is_open(look, capabilities):
                 ids |= self.state.desired.parts(key).keys()
-                if key.kind is Kind.BROKER_USER:
-                    self.context.bindings.sweep(key)
             self._looked_at[key] = asked
+        ids -= self.state.busy
         if ids:
             seen = await session.observe(ids)
             for rid in ids:
