@@ -24,11 +24,18 @@ class OwnershipDecisions:
         self._context = context
         self._state = state
 
-    def is_open(self, look: Look, capabilities: Capabilities) -> bool:
-        """Whether it has to be decided whose the object's native objects are."""
+    def undecided(self, look: Look, capabilities: Capabilities) -> set[ResourceId]:
+        """Return the native objects of which it has to be decided whose they are; they are to be read before that."""
+        return self._mine(look.manifest.key) if self._is_open(look, capabilities) else set()
+
+    def _is_open(self, look: Look, capabilities: Capabilities) -> bool:
         if not look.asserts or self._context.claims.in_flight(look.manifest.key):
             return False
         return not owns(look.manifest, capabilities)
+
+    def _mine(self, key: Key) -> set[ResourceId]:
+        desired = self._state.desired
+        return {rid for rid in desired.parts(key) if leaders(desired.owners(rid)) == [key]}
 
     def claim(self, look: Look, capabilities: Capabilities) -> set[ResourceId]:
         """Have finalizer and owner record written for what is new.
@@ -38,7 +45,7 @@ class OwnershipDecisions:
         """
         key = look.manifest.key
         self._state.blocked.pop(key, None)
-        if not self.is_open(look, capabilities):
+        if not self._is_open(look, capabilities):
             return set()
         if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).password is None:
             self._context.bindings.need_password(key)
@@ -56,8 +63,7 @@ class OwnershipDecisions:
     def _decide(self, look: Look, capabilities: Capabilities) -> tuple[OwnerRecord | None, tuple[Problem, ...]]:
         """Decide what the record will say, from what the broker has: created, adopted, or not ours to take."""
         state, key = self._state, look.manifest.key
-        mine = [rid for rid in state.desired.parts(key) if leaders(state.desired.owners(rid)) == [key]]
-        existing = [rid for rid in mine if rid in state.picture and self._is_wanted(rid)]
+        existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
         if not existing:
             return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
         found = plan(existing, state.desired, state.picture, state.driver, may_write=_never, was_made_by_us=_never)

@@ -172,8 +172,7 @@ class Reconciler(Taker):
             again = self._looked_at.get(key, asked) != asked
             if again and key.kind is Kind.BROKER_USER:
                 self.context.bindings.sweep(key)
-            if again or self.ownership.is_open(look, capabilities):
-                ids |= self.state.desired.parts(key).keys()
+            ids |= self.state.desired.parts(key).keys() if again else self.ownership.undecided(look, capabilities)
             self._looked_at[key] = asked
         ids -= self.state.busy
         if ids:
