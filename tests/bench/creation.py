@@ -1,0 +1,78 @@
+"""Case: all Queues of a workload, from the first POST until all are Ready and every user's Secret tells of them."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from channel_operator.api.meta import Kind
+from tests.bench.raw import Raw
+from tests.bench.sample import Sample
+from tests.bench.servers import custom_path
+from tests.bench.stage import Stage, each
+from tests.bench.watching import Watch, grants, ready
+from tests.bench.work import QUEUES_PER_PAIR, Workload
+
+__all__ = ["Creation", "Round", "by_operator", "by_raw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds since the first POST: last POST answered, all Queues Ready, all users told too."""
+
+    posted: float
+    ready: float
+    settled: float
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """Rounds of one size, alternating, so that drift of the machine hits both alike."""
+
+    size: int
+    operator: tuple[Round, ...]
+    raw: tuple[Round, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The median over the pairs of rounds of operator time to raw time, each until everything is written."""
+        return statistics.median(o.settled / r.settled for o, r in zip(self.operator, self.raw, strict=True))
+
+    @property
+    def ready_ratio(self) -> float:
+        """The same until all Queues are Ready."""
+        return statistics.median(o.ready / r.ready for o, r in zip(self.operator, self.raw, strict=True))
+
+
+async def by_operator(stage: Stage, work: Workload) -> Round:
+    """POST the Queues and let the operator, which must run, do the rest."""
+    collection = custom_path(Kind.QUEUE, work.name)
+
+    async def post() -> None:
+        await each(work.numbers, lambda number: stage.kube.call("POST", collection, work.queue(number)))
+
+    return await _measure(stage, work, post)
+
+
+async def by_raw(stage: Stage, sample: Sample, work: Workload) -> Round:
+    """Do everything here; no operator may run."""
+    raw = Raw(stage, sample, work)
+    await raw.prepare()
+    return await _measure(stage, work, raw.create_all)
+
+
+async def _measure(stage: Stage, work: Workload, run: Callable[[], Awaitable[None]]) -> Round:
+    async with (
+        Watch(stage.kube, Kind.QUEUE, work.name) as queues,
+        Watch(stage.kube, Kind.BROKER_USER, work.name) as users,
+    ):
+        all_ready = asyncio.create_task(queues.until(work.queues, ready))
+        all_told = asyncio.create_task(users.until(work.users, grants(QUEUES_PER_PAIR)))
+        await asyncio.sleep(0)  # both wait before anything can happen
+        begin = time.perf_counter()
+        await run()
+        posted = time.perf_counter()
+        last_ready, last_told = await all_ready, await all_told
+    await stage.verify(work)
+    return Round(posted - begin, last_ready - begin, max(last_ready, last_told) - begin)

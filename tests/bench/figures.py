@@ -1,0 +1,180 @@
+"""What was measured, as a table for people and as JSON; and what of it fails the run. Never measures anything."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.bench.creation import Creation
+from tests.bench.latency import Latency
+from tests.bench.settled import Quiet, Restart
+
+__all__ = ["LIMIT", "Results"]
+
+LIMIT = 1.6
+"""Times the raw limit at which the run fails."""
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    case: str
+    operator: str
+    raw: str = ""
+    ratio: str = ""
+    target: str = ""
+
+
+class Change(NamedTuple):
+    """One-change latency under one condition; `raw` None where there is no equivalent."""
+
+    condition: str
+    operator: Latency
+    raw: Latency | None
+    target: str
+
+
+@dataclass(slots=True)
+class Results:
+    """Collects the cases of a run in any order."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    creations: list[Creation] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    restarts: list[Restart] = field(default_factory=list)
+    quiet: Quiet | None = None
+    in_place: int = 0
+    """Queues in place during restart and steady state."""
+
+    def failures(self) -> list[str]:
+        """Return what fails the run, one sentence each."""
+        found = [
+            f"{one.size} Queues took {one.ratio:.2f} times the raw limit; {LIMIT} is allowed"
+            for one in self.creations
+            if one.ratio > LIMIT
+        ]
+        found += [
+            f"a restart wrote {one.broker_writes} times to the broker and {one.kube_writes} to the API server"
+            for one in self.restarts
+            if one.broker_writes or one.kube_writes
+        ]
+        if self.quiet is not None and (self.quiet.broker_writes or self.quiet.kube_writes):
+            found.append(
+                f"the steady state wrote {self.quiet.broker_writes} times to the broker and "
+                f"{self.quiet.kube_writes} to the API server: {self.quiet.requests}"
+            )
+        return found
+
+    # -- for people ----------------------------------------------------------------------------------------------
+
+    def table(self) -> str:
+        """Return the table, with what it was measured on above and what fails below."""
+        rows = [Row("case", "operator", "raw limit", "ratio", "target"), *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        head = ", ".join(f"{name} {version}" for name, version in {**self.versions, **machine()}.items())
+        return "\n".join([head, "", *lines, *(f"FAILED: {text}" for text in self.failures())])
+
+    def _rows(self) -> Iterable[Row]:
+        for one in self.creations:
+            yield from _creation_rows(one)
+        for change in self.changes:
+            ratio = "" if change.raw is None else f"{change.operator.p50 / change.raw.p50:.2f}"
+            raw = "" if change.raw is None else _both(change.raw)
+            yield Row(f"one change, {change.condition}: p50 / p99", _both(change.operator), raw, ratio, change.target)
+        if self.restarts:
+            yield from self._restart_rows()
+        if self.quiet is not None:
+            yield from self._quiet_rows(self.quiet)
+
+    def _restart_rows(self) -> Iterable[Row]:
+        name = f"restart with {self.in_place} Queues"
+        middle = statistics.median(one.quiet for one in self.restarts)
+        yield Row(f"{name}: quiet after the lists", f"{middle:.2f} s", target="1 s")
+        whole = statistics.median(one.start for one in self.restarts)
+        yield Row(f"{name}: quiet after the process began", f"{whole:.2f} s")
+        writes = [(one.broker_writes, one.kube_writes) for one in self.restarts]
+        worst = f"{max(b for b, _ in writes)} and {max(k for _, k in writes)}"
+        yield Row(f"{name}: writes to broker and API server", worst, target="0 and 0")
+
+    def _quiet_rows(self, quiet: Quiet) -> Iterable[Row]:
+        name = f"steady state, {self.in_place} Queues, {quiet.resyncs} resyncs"
+        yield Row(
+            f"{name}: writes to broker and API server",
+            f"{quiet.broker_writes} and {quiet.kube_writes}",
+            target="0 and 0",
+        )
+        yield Row(
+            "  per resync: requests to the broker", f"{quiet.broker_requests:.1f} ({quiet.broker_kilobytes:.0f} kB)"
+        )
+        yield Row("  per resync: lists at the API server", f"{quiet.kube_requests:.1f}")
+        yield Row("  per resync: CPU", f"{quiet.cpu:.2f} s")
+        yield Row("  memory now / highest", f"{quiet.memory:.0f} / {quiet.memory_peak:.0f} MB", target="150 MB")
+
+    # -- for programs --------------------------------------------------------------------------------------------
+
+    def write(self, path: Path, arguments: Sequence[str]) -> None:
+        """Write everything as JSON."""
+        found: dict[str, Any] = {
+            "arguments": list(arguments),
+            "machine": machine(),
+            "versions": self.versions,
+            "creations": [{**asdict(c), "ratio": c.ratio, "ready_ratio": c.ready_ratio} for c in self.creations],
+            "changes": [
+                {
+                    "condition": c.condition,
+                    "operator_ms": _summary(c.operator),
+                    "raw_ms": _summary(c.raw) if c.raw is not None else None,
+                }
+                for c in self.changes
+            ],
+            "in_place": self.in_place,
+            "restarts": [asdict(r) for r in self.restarts],
+            "steady": asdict(self.quiet) if self.quiet is not None else None,
+            "failures": self.failures(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def _creation_rows(one: Creation) -> Iterable[Row]:
+    for what, moment, ratio, target in (
+        ("all Ready", "ready", one.ready_ratio, ""),
+        ("everything written", "settled", one.ratio, "1.20"),
+    ):
+        operator = statistics.median(getattr(r, moment) for r in one.operator)
+        raw = statistics.median(getattr(r, moment) for r in one.raw)
+        yield Row(f"{one.size} Queues: {what}", f"{operator:.2f} s", f"{raw:.2f} s", f"{ratio:.2f}", target)
+
+
+def _both(latency: Latency) -> str:
+    return f"{latency.p50:.0f} / {latency.p99:.0f} ms"
+
+
+def _summary(latency: Latency) -> dict[str, Any]:
+    return {"p50": latency.p50, "p99": latency.p99, "samples": latency.samples}
+
+
+def machine() -> dict[str, str]:
+    """Return what the figures depend on."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    load = os.getloadavg()[0]
+    return {
+        "cores": f"{len(os.sched_getaffinity(0))} ({model})",
+        "memory": f"{memory:.0f} GB",
+        "Python": platform.python_version(),
+        "load": f"{load:.1f}",
+    }

@@ -1,0 +1,135 @@
+"""The lab with the chart's CRDs and rights installed, and what a round is played on: a namespace and a virtual host.
+
+Decides how a round begins (users there and Ready) and how it is cleared away, so that every round starts alike.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+from channel_operator.api.meta import Kind
+from tests.bench.measured import MeasuredOperator
+from tests.bench.servers import MERGE_PATCH, METADATA_ONLY, Broker, Kube, RefusedError, custom_path, path
+from tests.bench.watching import PATIENCE, Watch, grants, ready
+from tests.bench.work import Workload
+from tests.harness.install import RELEASE, Installation, install
+from tests.lab.setup import Lab
+
+__all__ = ["CONCURRENCY", "RELEASE", "Stage", "each"]
+
+CONCURRENCY = 8
+"""Requests in flight towards the API server: more gain nothing."""
+_Item = TypeVar("_Item")
+
+
+async def each(
+    items: Iterable[_Item], work: Callable[[_Item], Awaitable[object]], concurrency: int = CONCURRENCY
+) -> None:
+    """Do the work for every item, so many at a time."""
+    rest = iter(items)
+
+    async def worker() -> None:
+        for item in rest:
+            await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(worker())
+
+
+class Stage:
+    """A started lab; `kube` and `broker` are the administrator's clients."""
+
+    def __init__(self, lab: Lab, kube: Kube, broker: Broker, installation: Installation) -> None:
+        self.lab = lab
+        self.kube = kube
+        self.broker = broker
+        self._installation = installation
+        self.profile = False
+        self._operators = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, lab: Lab) -> AsyncIterator["Stage"]:
+        """Install what the operator needs and open the clients."""
+        installation = await asyncio.to_thread(install, lab.control_plane)
+        async with await Kube.open(lab.control_plane.kubeconfig) as kube, Broker(lab.rabbitmq) as broker:
+            yield cls(lab, kube, broker, installation)
+
+    @property
+    def broker_address(self) -> str:
+        """Where clients reach RabbitMQ."""
+        return f"{self.lab.rabbitmq.host}:{self.lab.rabbitmq.amqps_port}"
+
+    @asynccontextmanager
+    async def operator(self, **settings: str) -> AsyncIterator[MeasuredOperator]:
+        """Run the operator with the chart's ServiceAccount; `settings` by their names (`resync_interval="5s"`)."""
+        self._operators += 1
+        folder = self.lab.state_dir / f"operator-{self._operators}"
+        operator = await asyncio.to_thread(
+            lambda: MeasuredOperator(folder, self._installation, settings=settings, profile=self.profile)
+        )
+        await asyncio.to_thread(operator.start)
+        try:
+            yield operator
+        finally:
+            await asyncio.to_thread(operator.stop)
+
+    # -- rounds --------------------------------------------------------------------------------------------------
+
+    async def prepare(self, work: Workload) -> None:
+        """Make namespace, virtual host, Broker and users; an operator must run, and all are Ready afterwards."""
+        rabbitmq = self.lab.rabbitmq
+        await self.broker.call("PUT", "vhosts", work.name, body={})
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        await self.broker.call("PUT", "permissions", work.name, rabbitmq.admin_user, body=everything)
+        await self.kube.call("POST", path("api/v1", None, "namespaces"), {"metadata": {"name": work.name}})
+        login = {"username": rabbitmq.admin_user, "password": rabbitmq.admin_password}
+        for plural, body in (
+            ("secrets", {"metadata": {"name": "broker-login"}, "stringData": login}),
+            ("configmaps", {"metadata": {"name": "broker-ca"}, "data": {"ca.crt": rabbitmq.ca_pem}}),
+        ):
+            await self.kube.call("POST", path("api/v1", work.name, plural), body)
+        manifest = work.broker(rabbitmq.management_url, self.broker_address)
+        await self.kube.call("POST", custom_path(Kind.BROKER, work.name), manifest)
+        async with Watch(self.kube, Kind.BROKER, work.name) as brokers:
+            await brokers.until(["broker"], ready)
+        await self.add_users(work)
+
+    async def add_users(self, work: Workload) -> None:
+        """Make the users and wait until their binding Secrets are there."""
+        collection = custom_path(Kind.BROKER_USER, work.name)
+        async with Watch(self.kube, Kind.BROKER_USER, work.name) as users:
+            await each(work.users, lambda name: self.kube.call("POST", collection, work.user(name)))
+            await users.until(work.users, grants(0))
+
+    async def clear(self, work: Workload) -> None:
+        """Remove everything of a round, objects first; no operator may run."""
+        for kind in (Kind.QUEUE, Kind.BROKER_USER, Kind.BROKER):
+            collection = custom_path(kind, work.name)
+            bodies = [b for b in await self.kube.list(collection) if b["metadata"].get("finalizers")]
+            await each([custom_path(kind, work.name, b["metadata"]["name"]) for b in bodies], self._release)
+        await self.broker.call("DELETE", "vhosts", work.name)
+        mine = [u["name"] for u in await self.broker.call("GET", "users") if u["name"].startswith(f"{work.name}.")]
+        await each(mine, lambda name: self.broker.call("DELETE", "users", name))
+        kubectl = self.lab.control_plane.kubectl
+        await asyncio.to_thread(kubectl, "delete", "namespace", work.name, f"--timeout={PATIENCE:.0f}s")
+
+    async def _release(self, url_path: str) -> None:
+        patch = {"metadata": {"finalizers": None}}
+        with suppress(RefusedError):
+            await self.kube.call("PATCH", url_path, patch, content_type=MERGE_PATCH, accept=METADATA_ONLY)
+
+    async def verify(self, work: Workload) -> None:
+        """Check at the broker that all queues are there and that both users of each have their rights on it."""
+        found = {q["name"] for q in (await self.broker.definitions(work.name))["queues"]}
+        missing = {f"{work.name}.{name}" for name in work.queues} - found
+        if missing:
+            raise AssertionError(f"{len(missing)} queues are missing at the broker, for instance {min(missing)}")
+        rights = {p["user"]: p for p in await self.broker.permissions(work.name)}
+        for pair in work.pairs:
+            producer, consumer = (rights[f"{work.name}.{role}-{pair:04d}"] for role in "pc")
+            for name in work.queues_of(pair):
+                if f"{name}_in" not in producer["write"] or name not in consumer["read"]:
+                    raise AssertionError(f"{name} is not granted: {producer}, {consumer}")
