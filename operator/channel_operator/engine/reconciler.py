@@ -244,6 +244,8 @@ class Reconciler(Taker):
                 if had == (owner in now):
                     continue
                 state.affected.add(owner)
+                # The user is told too: its Secret must not name a channel that it may not use.
+                state.affected |= set(leaders(state.desired.owners(rid)))
                 if had:
                     state.refused[owner].discard(rid)
                 else:

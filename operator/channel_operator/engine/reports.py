@@ -171,7 +171,8 @@ class Reports:
             return True
         if not self._exists(key):
             return False
-        channels = self._state.looks.channels_of(key)
+        mine, refused = self._state.desired.parts(key).keys(), self._state.refused
+        channels = [one for one in self._state.looks.channels_of(key) if not mine & refused.get(one[0], set())]
         entries = [
             {"kind": str(c.kind), "namespace": c.namespace, "name": c.name, "role": str(role), **coordinates}
             for c, role, coordinates in channels
