@@ -192,13 +192,17 @@ class BrokerLoop:
             self.report.tell()
 
     async def _pass(self, live: _Live, work: Coroutine[Any, Any, None]) -> None:
-        """Do work and report what came of it, also when the broker went away in the middle."""
+        """Do work and report what came of it.
+
+        When the broker goes away in the middle nothing is told of it here, since part of it was not even tried: this
+        life ends, and whatever has work pending says so.
+        """
         self.report.busy()
         try:
             await work
         finally:
             self.report.idle()
-            await live.reports.tell(live.reconciler.state.take_affected())
+        await live.reports.tell(live.reconciler.state.take_affected())
 
     async def _resync(self, live: _Live) -> None:
         observation = await live.session.observe(None)
@@ -210,9 +214,14 @@ class BrokerLoop:
         """Read the Broker's Secrets again, ask the data plane, and look at some users' Secrets: nothing is watched."""
         manifest = self._accepted()
         options = self.context.options
-        connection = await read_connection(
-            manifest, self.context.secrets, operator_id=options.operator_id, addresses=options.addresses
-        )
+        try:
+            connection = await read_connection(
+                manifest, self.context.secrets, operator_id=options.operator_id, addresses=options.addresses
+            )
+        except Retry as error:
+            # An API server that is away says nothing about the broker: what was read last still serves.
+            log.warning("cannot read the Broker's Secrets", broker=self.context.name, why=str(error))
+            connection = live.connection
         if connection != live.connection:
             log.info("credentials or certificates changed, connecting anew", broker=self.context.name)
             raise _ReconnectError
@@ -245,6 +254,10 @@ class BrokerLoop:
     async def _wait(self, problem: Problem | None, outage: str | None) -> None:
         """Tell what is wrong, then wait for a change of the Broker or for the next try."""
         if problem is None and outage is None and self.context.store.get(self.context.broker) is not None:
+            return
+        if not self.context.leads():
+            # Another replica may be at work on this broker already: it is the one to say how things are.
+            await self.context.clock.sleep(1.0)
             return
         await self.report.down(problem, outage)
         await self._offline.tell(self._keys(), problem, outage)
