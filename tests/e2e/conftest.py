@@ -12,11 +12,14 @@ from tests.harness.site import Site
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
+SETTINGS = {"ref_grace": "2s"}
+"""Nobody wants to wait a minute to see that a consent stays away."""
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Lend the servers and the operator that all tests share: nobody stops, freezes or cuts them."""
-    with World(tmp_path_factory.mktemp("world")) as shared:
+    with World(tmp_path_factory.mktemp("world"), settings=SETTINGS) as shared:
         yield shared
 
 
