@@ -5,7 +5,7 @@ nothing that a driver decides. Never part of a running operator.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from channel_operator.api.reasons import Reason
@@ -14,6 +14,7 @@ from channel_operator.core.model import (
     Action,
     Capabilities,
     Change,
+    Key,
     Observation,
     Outcome,
     Removal,
@@ -111,20 +112,23 @@ class FakeSession:
         """See `brokers.base.Session.apply`."""
         outcomes: dict[int, Outcome] = {}
         lost: OperatorError | None = None
+        kept: dict[Key, int] = {}
         for stage in by_stage(changes):
             for change in stage:
                 try:
                     if lost is not None:
                         raise lost
                     await self._enter("write")
-                    outcomes[id(change)] = self._write(change)
+                    outcome = outcomes[id(change)] = self._write(change, kept)
+                    if outcome.kept:
+                        kept = dict.fromkeys(change.owners, change.stage) | kept
                 except OperatorError as error:
                     if isinstance(error, Unreachable | CredentialsRefused):
                         lost = error
                     outcomes[id(change)] = Outcome(change, change.observed, error)
         return [outcomes[id(change)] for change in changes]
 
-    def _write(self, change: Change) -> Outcome:
+    def _write(self, change: Change, kept: Mapping[Key, int]) -> Outcome:
         broker = self._broker
         if broker.writes_left is not None:
             if broker.writes_left == 0:
@@ -132,6 +136,9 @@ class FakeSession:
                 self._check()
             broker.writes_left -= 1
         if change.action is Action.DELETE:
+            if any(kept.get(owner, change.stage) < change.stage for owner in change.owners):
+                # What an object that stayed refers to stays with it.
+                return Outcome(change, broker.resources.get(change.id), kept=True)
             return self._delete(change)
         wanted, found = change.desired, broker.resources.get(change.id)
         if wanted is None:

@@ -116,10 +116,12 @@ class ManagementClient:
         """Read; statuses of `accept` are answers too. Raises what `errors` lists."""
         return await self._call(operation, _Call("GET", target, None, READ_SECONDS, accept))
 
-    async def write(self, operation: str, method: str, target: str, body: Any = None) -> Answer:
-        """Write; 400, 404 and 409 are answers for the caller to judge, anything else raises."""
+    async def write(
+        self, operation: str, method: str, target: str, body: Any = None, *, accept: Collection[int] = ()
+    ) -> Answer:
+        """Write; 400, 404, 409 and those of `accept` are answers for the caller to judge, anything else raises."""
         payload = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        return await self._call(operation, _Call(method, target, payload, WRITE_SECONDS, _JUDGED))
+        return await self._call(operation, _Call(method, target, payload, WRITE_SECONDS, _JUDGED.union(accept)))
 
     def refusal(self, answer: Answer) -> OperatorError:
         """Return the error that an answer means when the caller has no better word for it."""

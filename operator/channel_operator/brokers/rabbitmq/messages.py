@@ -13,6 +13,8 @@ __all__ = ["STATISTICS_TICK", "Count", "count_messages", "is_empty"]
 STATISTICS_TICK: Final = 5.0
 """Seconds between the broker's own counts of a queue (quorum queues and management statistics alike)."""
 _MARGIN: Final = 0.6
+_LOOKS: Final = 4
+_LOOKS_EMPTY: Final = 2
 
 
 class Count(NamedTuple):
@@ -23,9 +25,9 @@ class Count(NamedTuple):
 
 
 async def count_messages(client: ManagementClient, name: str) -> Count | None:
-    """Read what the management plane last counted: up to one tick old. None when the queue is not there.
+    """Read what the management plane last counted: up to one tick old.
 
-    Raises Retry when there are no figures.
+    None when the queue is not there, or when there are no figures: a queue just declared, or statistics that are off.
     """
     target = path("queues", client.vhost, name)
     answer = await client.get("count_messages", target, accept=(HTTPStatus.NOT_FOUND,))
@@ -34,8 +36,7 @@ async def count_messages(client: ManagementClient, name: str) -> Count | None:
     figures = [answer.data.get(key) for key in ("messages_ready", "messages_unacknowledged", "messages", "consumers")]
     ready, unacknowledged, total, consumers = (figure if isinstance(figure, int) else -1 for figure in figures)
     if min(ready, unacknowledged, total, consumers) < 0:
-        # A queue just declared, or a broker whose statistics are off: no figure is not zero.
-        raise Retry(f'{client.where}: says nothing about the messages in queue "{name}" yet', after=STATISTICS_TICK)
+        return None
     return Count(max(total, ready + unacknowledged), consumers)
 
 
@@ -46,18 +47,23 @@ async def is_empty(
 
     The management plane knows unacknowledged messages but counts every 5 s; a passive declare is exact but knows only
     ready ones; it is left out where the Broker names no address for it. Both must say nothing, before and after a tick.
-    A queue that is gone is empty.
+    Raises Retry when the management plane says nothing at all: no figure is not zero.
     """
-    for attempt in range(2):
+    looks_empty = 0
+    for attempt in range(_LOOKS):
         if attempt:
             await asyncio.sleep(tick + _MARGIN)
         counted = await count_messages(client, name)
-        declared = await passive(name) if passive is not None else counted
-        if counted is None or declared is None:
-            return True
-        if counted.messages or declared.messages:
+        declared = await passive(name) if passive is not None else None
+        found = [count for count in (counted, declared) if count is not None]
+        if any(count.messages for count in found):
             return False
+        if counted is None:
+            continue
         # Connections of users whose rights were just withdrawn are closing: they may still count at first.
-        if attempt and (counted.consumers or declared.consumers):
+        if attempt and any(count.consumers for count in found):
             return False
-    return True
+        looks_empty += 1
+        if looks_empty == _LOOKS_EMPTY:
+            return True
+    raise Retry(f'{client.where}: says nothing about the messages in queue "{name}" yet', after=tick)
