@@ -1,7 +1,6 @@
 """Manifests may come and go in any order: the end is the same, and nothing gets stuck on the way."""
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
@@ -70,13 +69,13 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def places(rough: World) -> Iterator[list[Place]]:
+def places(rough: World) -> list[Place]:
     """Apply the same manifests in every order, each in a place of its own, all at once."""
     rough.replica().start()
     made = [Place(rough) for _ in ORDERS]
     for place, order in zip(made, ORDERS, strict=True):
         place.apply(order)
-    yield made
+    return made
 
 
 def test_references_in_any_order_end_in_the_same_objects_on_the_broker(places: list[Place]) -> None:
