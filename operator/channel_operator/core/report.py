@@ -65,6 +65,8 @@ class ObjectState:
 
 def conditions(state: ObjectState) -> list[Condition]:
     """Decide the conditions of a BrokerUser or a channel."""
+    if state.disabled:
+        return _disabled(state)
     by_type = {t: [p for p in state.problems if p.condition is t] for t in ConditionType}
     accepted = _judge(
         ConditionType.ACCEPTED, by_type[ConditionType.ACCEPTED], Reason.ACCEPTED, "The manifest is valid."
@@ -75,7 +77,22 @@ def conditions(state: ObjectState) -> list[Condition]:
     if state.drifted:
         text = "The broker differs from the manifest and is left so; see status.plan."
         result.append(Condition(ConditionType.DRIFTED, "True", Reason.OBSERVED, text))
-    return [*result, *_summary(state, result)]
+    return [*result, *_summary(result)]
+
+
+def _disabled(state: ObjectState) -> list[Condition]:
+    """Keep what was known when a user said: hands off. Nothing is looked at since, so nothing new is claimed."""
+    before = {c.get("type"): c for c in state.previous.get("conditions") or ()}
+    text = "Hands off: the annotation channel-operator.dev/reconcile is Disabled."
+    kept = []
+    for kind in (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED):
+        old = before.get(str(kind))
+        if old is None:
+            kept.append(Condition(kind, "Unknown", Reason.DISABLED, text))
+        else:
+            kept.append(Condition(kind, old["status"], Reason(old["reason"]), old["message"]))
+    ready = before.get(str(ConditionType.READY))
+    return [*kept, Condition(ConditionType.READY, ready["status"] if ready else "Unknown", Reason.DISABLED, text)]
 
 
 def _judge(kind: ConditionType, problems: Sequence[Problem], good: Reason, text: str) -> Condition:
@@ -104,12 +121,8 @@ def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequenc
     return Condition(kind, "True", Reason.PROGRAMMED, "The broker matches the manifest.")
 
 
-def _summary(state: ObjectState, parts: Sequence[Condition]) -> list[Condition]:
+def _summary(parts: Sequence[Condition]) -> list[Condition]:
     """Ready from the others, with Reconciling or Stalled beside it."""
-    if state.disabled:
-        ready = next((c for c in state.previous.get("conditions", ()) if c.get("type") == "Ready"), None)
-        text = "Hands off: the annotation channel-operator.dev/reconcile is Disabled."
-        return [Condition(ConditionType.READY, ready["status"] if ready else "Unknown", Reason.DISABLED, text)]
     parts = [c for c in parts if c.type is not ConditionType.DRIFTED]
     bad = next((c for c in parts if c.status == "False"), None)
     if bad is not None:
@@ -173,14 +186,18 @@ def channel_status(state: ObjectState) -> Status:
         status["address"] = _plain(compiled.address)
         status["effective"] = _plain(compiled.effective) or None
         status["enforcement"] = _enforcement(compiled.enforcement)
+    else:
+        for name in ("address", "effective", "enforcement"):
+            status[name] = _kept(state, name)
+    if compiled is not None and not compiled.problems and not state.observes:
         status["grants"] = [
             {"user": f"{g.user.namespace}/{g.user.name}", "role": str(g.role), "state": str(g.state)}
             for g in state.grants[:MAX_GRANTS]
         ] or None
         status["grantCount"] = len(state.grants)
     else:
-        for name in ("address", "effective", "enforcement", "grants", "grantCount"):
-            status[name] = _kept(state, name)
+        # What is not written gives and takes no right: those that were given stand.
+        status["grants"], status["grantCount"] = _kept(state, "grants"), _kept(state, "grantCount")
     status["origin"] = state.origin or _kept(state, "origin")
     status["plan"] = _plan(state.plan)
     return {**status, **state.extra}

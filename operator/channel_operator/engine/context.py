@@ -79,18 +79,15 @@ class Context:
         self.telemetry.reconciled(key.kind, "error", None)
         self.schedule.retry(key)
 
-    def grace_over(self, manifest: Manifest) -> bool:
-        """Whether a consent that is missing has been so for longer than the grace time.
+    def grace_left(self, manifest: Manifest) -> float:
+        """Return how many seconds a missing consent may still be missing before that counts as an error.
 
         Counted from the creation of the object, since consent may come in the same commit; an object that was
-        admitted once has no grace. Brings the key back when the time is up.
+        admitted once has no grace.
         """
         if manifest.status.get("observedGeneration", -1) > 0 and not _waits_for_consent(manifest):
-            return True
-        left = self.options.ref_grace - self.age(manifest.created)
-        if left > 0:
-            self.schedule.later(manifest.key, left)
-        return left <= 0
+            return 0.0
+        return max(0.0, self.options.ref_grace - self.age(manifest.created))
 
 
 def _waits_for_consent(manifest: Manifest) -> bool:

@@ -3,14 +3,14 @@
 Decides which differences are drift, which bindings are somebody else's, and which users were left over.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
 from channel_operator.api.reasons import EventReason
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders, staged
-from channel_operator.core.model import Action, Change, Key, Removal, ResourceId
+from channel_operator.core.model import Action, Change, Key, Removal, Resource, ResourceId
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import is_ready
 from channel_operator.engine.context import Context
@@ -48,11 +48,12 @@ class Drift:
             and rid in state.picture
             and all(self._made_here(owner) for owner in leaders(state.desired.owners(rid)))
         }
-        return [
-            self._removal(rid, self._owners_beside(rid, made))
+        found = {
+            rid: state.picture[rid]
             for rid in state.driver.foreign(state.picture, made)
             if not state.desired.owners(rid)
-        ]
+        }
+        return self._removals(found, made) if found else []
 
     def leftovers(self) -> list[Change]:
         """Return the removal of users that carry our mark and that no manifest stands for any more."""
@@ -87,12 +88,13 @@ class Drift:
         record = policy.owner_record(manifest.annotations) if manifest is not None else None
         return record is not None and record.ownership is not Ownership.ADOPTED
 
-    def _owners_beside(self, rid: ResourceId, made: Collection[ResourceId]) -> frozenset[Key]:
-        """Return the owners of what a stranger is attached to."""
-        others = self._state.driver.attached(rid, self._state.picture)
-        return frozenset(
-            owner for other in others if other in made for owner in leaders(self._state.desired.owners(other))
-        )
+    def _removals(self, found: Mapping[ResourceId, Resource], made: Iterable[ResourceId]) -> list[Change]:
+        """Return the removal of strangers, on behalf of the owners of what they are attached to."""
+        owners: dict[ResourceId, set[Key]] = {rid: set() for rid in found}
+        for rid in made:
+            for stranger in self._state.driver.attached(rid, found):
+                owners[stranger] |= set(leaders(self._state.desired.owners(rid)))
+        return [self._removal(rid, frozenset(beside)) for rid, beside in owners.items()]
 
     def _removal(self, rid: ResourceId, owners: frozenset[Key]) -> Change:
         change = Change(rid, Action.DELETE, None, self._state.picture[rid], owners, 0, Removal.DELETE, narrows=True)

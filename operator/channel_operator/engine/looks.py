@@ -23,7 +23,6 @@ from channel_operator.core.model import (
     Role,
     Secret,
 )
-from channel_operator.core.policy import Ownership
 from channel_operator.core.resolve import Resolution, Standing, resolve
 from channel_operator.core.view import Manifest, View
 
@@ -106,13 +105,12 @@ class Looks:
         """
         resolution = resolve(manifest, self._view, grace_over=grace_over, password=password)
         found = Look(manifest, resolution, problems=resolution.problems)
-        held = False
+        held = None
         match resolution.standing:
             case Standing.ACCEPTED:
                 held = self._compile(found, capabilities)
             case Standing.HELD:
-                held = True
-                found.compiled = self._hold(found)
+                held = found.compiled = self._hold(found)
             case Standing.DENIED:
                 found.compiled = self._deny(found, capabilities)
             case Standing.DELETED if not kept and self._owns(manifest, capabilities):
@@ -120,10 +118,10 @@ class Looks:
                 found.compiled = self._driver.withdraw(subject) if subject is not None else NOTHING
             case _:
                 pass
-        if resolution.observes and held:
-            pass
-        elif found.compiled.parts or held:
-            found.touched = self._desired.put(manifest.key, found.compiled, held=held)
+        if held is not None:
+            found.touched = self._desired.put(manifest.key, held, held=True)
+        elif found.compiled.parts:
+            found.touched = self._desired.put(manifest.key, found.compiled, held=False)
         else:
             found.touched = self._desired.drop(manifest.key)
         self._known[manifest.key] = found
@@ -142,26 +140,20 @@ class Looks:
         """Return the channels that grant something to a user."""
         return set(self._channels.get(user, {}))
 
-    def _compile(self, found: Look, capabilities: Capabilities) -> bool:
-        """Compile an accepted object; return whether it holds instead."""
+    def _compile(self, found: Look, capabilities: Capabilities) -> Compiled | None:
+        """Compile an accepted object; return what it says on the broker instead if it holds."""
         resolved = found.resolution.resolved
         if resolved is None:
-            return False
+            return None
         compiled = self._driver.compile(resolved, capabilities)
         if found.manifest.key.kind in CHANNEL_KINDS:
             # What deleting the manifest would do is the operator's policy, the same on every broker.
             policy_now = str(resolved.subject.removal or DeletionPolicy.RETAIN)
             compiled = replace(compiled, effective={**compiled.effective, "deletionPolicy": policy_now})
         found.problems = (*found.problems, *compiled.problems)
-        if found.resolution.observes or compiled.problems:
-            held = self._hold(found)
-            found.compiled = held if compiled.problems else compiled
-            if found.resolution.observes:
-                # What it would assert is compared by itself; on the broker it only holds.
-                found.touched = self._desired.put(found.manifest.key, held, held=True)
-            return True
-        found.compiled = compiled
-        return False
+        found.compiled = self._hold(found) if compiled.problems else compiled
+        # What an observed object would assert is compared by itself; on the broker it only holds.
+        return self._hold(found) if compiled.problems or found.resolution.observes else None
 
     def _hold(self, found: Look) -> Compiled:
         subject = found.resolution.subject
@@ -180,9 +172,7 @@ class Looks:
     def _owns(manifest: Manifest, capabilities: Capabilities) -> bool:
         """Whether the object's record says that what is on this broker is its own to withdraw."""
         record = policy.owner_record(manifest.annotations)
-        if record is None or record.identity != capabilities.identity or not policy.has_finalizer(manifest):
-            return False
-        return manifest.key.kind is not Kind.BROKER_USER or record.ownership is not Ownership.ADOPTED
+        return record is not None and record.identity == capabilities.identity and policy.has_finalizer(manifest)
 
     def _roles(self, found: Look) -> dict[Key, tuple[Role, ...]]:
         resolved = found.resolution.resolved

@@ -38,7 +38,10 @@ class Offline:
                 self._wait(manifest, problem, outage)
 
     def _wait(self, manifest: Manifest, problem: Problem | None, outage: str | None) -> None:
-        found = resolve(manifest, self._context.store, grace_over=self._context.grace_over(manifest))
+        grace = self._context.grace_left(manifest)
+        found = resolve(manifest, self._context.store, grace_over=grace <= 0)
+        if found.standing is Standing.DENIED and grace > 0:
+            self._context.schedule.later(manifest.key, grace)
         problems = found.problems
         if not problems and not policy.is_disabled(manifest):
             if is_ready(manifest.status, manifest.generation):

@@ -70,7 +70,10 @@ class OwnershipDecisions:
         if found.blocked.get(key):
             return None, found.blocked[key]
         if key.kind is Kind.BROKER_USER:
-            return OwnerRecord(Ownership.CREATED, capabilities.identity), ()
+            # A user with our mark is our own making; one without it was put at our disposal by the Broker's owner.
+            marked = state.driver.leftovers({rid: state.picture[rid] for rid in existing})
+            ownership = Ownership.CREATED if marked else Ownership.ADOPTED
+            return OwnerRecord(ownership, capabilities.identity), ()
         before = policy.owner_record(look.manifest.annotations)
         if before is not None:
             # A broker that was restored under another identity still has what we made there.

@@ -25,6 +25,7 @@ from channel_operator.core.model import (
     ResolvedUser,
     ResourceId,
 )
+from channel_operator.core.resolve import Standing
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures, Taker
 from channel_operator.engine.drift import Drift
@@ -148,13 +149,16 @@ class Reconciler(Taker):
         password = None
         if key.kind is Kind.BROKER_USER and manifest.deleted is None:
             password = context.bindings.of(key).password
+        grace = context.grace_left(manifest)
         look, users = state.looks.look(
             manifest,
             capabilities,
-            grace_over=context.grace_over(manifest),
+            grace_over=grace <= 0,
             password=password,
             kept=manifest.uid in context.kept,
         )
+        if look.resolution.standing is Standing.DENIED and grace > 0:
+            context.schedule.later(key, grace)
         if look.leaves:
             state.leaving.setdefault(key, set()).update(look.touched)
         return look, look.touched, users

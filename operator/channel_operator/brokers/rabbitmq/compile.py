@@ -4,6 +4,7 @@ Decides what a Queue and a BrokerUser are on RabbitMQ. Never does I/O, and never
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from channel_operator.api.broker import BrokerSpec
@@ -107,11 +108,7 @@ class RabbitMQDriver:
             enforcement=enforcement(spec, capabilities),
             address=self._address(names, queues),
             effective=effective(spec, resolved.stated),
-            coordinates={
-                Role.PRODUCER: {"exchange": names.entry},
-                Role.CONSUMER: {"queues": [names.queue]},
-                Role.DEAD_LETTER_CONSUMER: {"queues": [names.dead]},
-            },
+            coordinates=_coordinates(names),
         )
 
     def _compile_user(self, resolved: ResolvedUser) -> Compiled:
@@ -125,7 +122,7 @@ class RabbitMQDriver:
 
     def _refused(self, subject: Subject, problems: tuple[Problem, ...]) -> Compiled:
         held = self.hold(subject)
-        return Compiled(held.parts, held.names, problems, address=held.address)
+        return replace(held, problems=problems)
 
     def _address(self, names: ChannelNames, queues: list[str]) -> Mapping[str, Any]:
         native = {"vhost": self._rabbitmq.vhost, "exchange": names.entry, "queues": queues}
@@ -137,12 +134,13 @@ class RabbitMQDriver:
             ids: tuple[ResourceId, ...] = (user_id(subject.name), permission_id(subject.name))
             footprint = frozenset({subject.name})
             address: Mapping[str, Any] = {}
+            coordinates: Mapping[Role, Mapping[str, Any]] = {}
         else:
             names = ChannelNames.of(subject.name)
             ids, footprint = names.main_ids + names.dead_ids, frozenset(names)
-            address = self._address(names, [names.queue])
+            address, coordinates = self._address(names, [names.queue]), _coordinates(names)
         parts = tuple(Part(rid, subject.key, Mode.HOLD, None, subject.since) for rid in ids)
-        return Compiled(parts, names=footprint, address=address)
+        return Compiled(parts, names=footprint, address=address, coordinates=coordinates)
 
     def withdraw(self, subject: Subject) -> Compiled:
         """See `brokers.base.Driver.withdraw`.
@@ -236,6 +234,15 @@ class RabbitMQDriver:
     def describe(self, change: Change) -> str:
         """See `brokers.base.Driver.describe`."""
         return describe.describe(change)
+
+
+def _coordinates(names: ChannelNames) -> Mapping[Role, Mapping[str, Any]]:
+    """Return what clients of each role need to know: it follows from the names, so it holds for a queue on hold too."""
+    return {
+        Role.PRODUCER: {"exchange": names.entry},
+        Role.CONSUMER: {"queues": [names.queue]},
+        Role.DEAD_LETTER_CONSUMER: {"queues": [names.dead]},
+    }
 
 
 def _assert(resource: Resource, subject: Subject) -> Part:
