@@ -1,5 +1,6 @@
 """A binding Secret as an application meets it: entries, or a folder as a pod would mount it. Decides nothing."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,16 +10,18 @@ from tests.harness.waiting import wait_until
 __all__ = ["BindingFolder", "wait_binding"]
 
 
-def wait_binding(cluster: Cluster, namespace: str, user: str) -> dict[str, str]:
-    """Return the entries of a BrokerUser's binding Secret as soon as it is there."""
+def wait_binding(cluster: Cluster, namespace: str, user: str, *, channels: int = 0) -> dict[str, str]:
+    """Return the entries of a BrokerUser's binding Secret as soon as it is there and names so many channels."""
 
     def look() -> dict[str, str] | None:
         try:
-            return cluster.secret(namespace, f"{user}-binding")
+            found = cluster.secret(namespace, f"{user}-binding")
         except KeyError:
             return None
+        return found if len(json.loads(found["channels.json"])) >= channels else None
 
-    return wait_until(look, f"Secret {namespace}/{user}-binding appears", describe=cluster.evidence)
+    what = f"Secret {namespace}/{user}-binding with {channels} channels"
+    return wait_until(look, what, describe=cluster.evidence)
 
 
 class BindingFolder:
@@ -33,6 +36,6 @@ class BindingFolder:
             file.write_text(value)
 
     @classmethod
-    def of(cls, cluster: Cluster, namespace: str, user: str, path: Path) -> "BindingFolder":
-        """Write the binding Secret of a BrokerUser, once it is there."""
-        return cls(path, wait_binding(cluster, namespace, user))
+    def of(cls, cluster: Cluster, namespace: str, user: str, path: Path, *, channels: int = 1) -> "BindingFolder":
+        """Write the binding Secret of a BrokerUser, once it is there and names so many channels."""
+        return cls(path, wait_binding(cluster, namespace, user, channels=channels))

@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,11 @@ class Cluster:
             timeout=timeout,
             describe=lambda: self._describe(kind, namespace, name),
         )
+
+    def wait_older(self, kind: str, namespace: str, name: str) -> None:
+        """Wait until whatever is made next is younger: ages count in whole seconds, and within one the uid decides."""
+        made = self.wait_for(kind, namespace, name, bool, "is there")["metadata"]["creationTimestamp"]
+        wait_until(lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") > made, "the next second begins")
 
     def _describe(self, kind: str, namespace: str | None, name: str) -> str:
         found = self.get(kind, namespace, name)
