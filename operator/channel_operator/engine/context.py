@@ -6,10 +6,11 @@ Decides small questions that need a clock or memory: whether a grace time is ove
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
 
-from channel_operator.api.reasons import Reason
+from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest
 from channel_operator.engine.bindings import Bindings
@@ -93,4 +94,5 @@ class Context:
 def _waits_for_consent(manifest: Manifest) -> bool:
     """Whether the status shows that the grace time is running already."""
     conditions = manifest.status.get("conditions") or ()
-    return any(c.get("reason") == Reason.REF_NOT_PERMITTED and c.get("status") == "Unknown" for c in conditions)
+    found: dict[str, Any] = next((c for c in conditions if c.get("type") == ConditionType.RESOLVED_REFS), {})
+    return found.get("reason") == Reason.REF_NOT_PERMITTED and found.get("status") == "Unknown"

@@ -5,7 +5,7 @@ broker's statistics, so they run beside the passes and hold nobody up.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -20,7 +20,7 @@ from channel_operator.core.view import Manifest
 from channel_operator.engine.context import Context
 from channel_operator.engine.looks import Look
 from channel_operator.engine.state import BrokerState
-from channel_operator.errors import Unreachable
+from channel_operator.errors import CredentialsRefused, Unreachable
 
 __all__ = ["Departures", "Taker"]
 
@@ -82,19 +82,27 @@ class Departures:
 
     async def _delete_if_empty(self, changes: Sequence[Change], session: Session) -> None:
         kept: set[Key] = set()
+        owners = {owner for change in changes for owner in change.owners}
+        again: Callable[[Iterable[Key]], None] = self._context.schedule.add
         try:
             # The main queue goes before its dead letters: while it stays, they are needed.
             for group in by_stage(changes):
                 outcomes = await session.apply([c for c in group if not kept & c.owners])
                 self._taker.take_in(outcomes)
                 kept |= {owner for o in outcomes if o.kept for owner in self._keep(o)}
-        except Unreachable:
-            pass  # the next pass meets the same broker and tells
+        except (Unreachable, CredentialsRefused):
+            # Whoever next asks the broker for something tells; until then there is no hurry.
+            again = self._again_later
         except Exception:
             log.exception("bug", operation="delete if empty")
+            again = self._again_later
         finally:
             self._state.busy -= {change.id for change in changes}
-            self._context.schedule.add({owner for change in changes for owner in change.owners})
+            again(owners)
+
+    def _again_later(self, owners: Iterable[Key]) -> None:
+        for owner in owners:
+            self._context.schedule.retry(owner)
 
     def _keep(self, outcome: Outcome) -> frozenset[Key]:
         """Let a queue that is not empty stay: a deleted object goes without it, a living one tries again later."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
+from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import EventReason
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders, staged
@@ -29,13 +30,29 @@ class Drift:
         self._state = state
 
     def among(self, changes: Iterable[Change]) -> list[Change]:
-        """Pick the changes that nobody asked for: all owners were ready with just these manifests."""
+        """Pick the changes that nobody asked for: all owners were ready with just these manifests and rights."""
         found = []
         for change in changes:
             manifests = [self._context.store.get(owner) for owner in change.owners]
-            if all(m is not None and m.deleted is None and is_ready(m.status, m.generation) for m in manifests):
+            ready = all(m is not None and m.deleted is None and is_ready(m.status, m.generation) for m in manifests)
+            if ready and all(self._is_as_told(leader) for leader in leaders(change.owners)):
                 found.append(change)
         return found
+
+    def _is_as_told(self, owner: Key) -> bool:
+        """Whether an object says on the broker what its status last told.
+
+        A consent that is taken back, or a channel that comes or goes, changes rights without a word in the manifest.
+        """
+        look, manifest = self._state.looks.get(owner), self._context.store.get(owner)
+        if look is None or manifest is None or not look.asserts:
+            return False
+        if owner.kind is not Kind.BROKER_USER:
+            return True
+        channels = self._state.looks.channels_of(owner)
+        given = [(str(key.kind), key.namespace, key.name, str(role)) for key, role, _ in channels]
+        told = [(g["kind"], g["namespace"], g["name"], g["role"]) for g in manifest.status.get("grants") or ()]
+        return len(given) == manifest.status.get("grantCount", 0) and given[: len(told)] == told
 
     def strangers(self) -> list[Change]:
         """Return the removal of what others attached to objects that we made (not to adopted ones)."""

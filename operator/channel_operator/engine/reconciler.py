@@ -33,7 +33,7 @@ from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
 from channel_operator.engine.schedule import Priority
 from channel_operator.engine.state import BrokerState, owns
-from channel_operator.errors import Blocked, Retry, Unreachable
+from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable
 
 __all__ = ["Reconciler"]
 
@@ -81,6 +81,7 @@ class Reconciler(Taker):
         for rid in state.busy & state.picture.keys():
             fresh.setdefault(rid, state.picture[rid])
         state.picture = fresh
+        state.affected |= {owner for rid in state.failures for owner in state.desired.owners(rid)}
         state.failures.clear()
         state.resting.clear()
         # What is blocked may not be so any more: its owners look again.
@@ -137,6 +138,8 @@ class Reconciler(Taker):
         manifest = context.store.get(key)
         if manifest is None or manifest.refs.broker != context.broker or manifest.uid in state.looks.finished:
             ids, users = state.looks.forget(key)
+            if manifest is not None and manifest.uid in state.looks.finished and policy.has_finalizer(manifest):
+                context.claims.release(key)  # somebody else's write came between
             if manifest is None:
                 state.leaving.pop(key, None)
                 state.blocked.pop(key, None)
@@ -256,16 +259,16 @@ class Reconciler(Taker):
                     state.refused.setdefault(owner, set()).add(rid)
 
     def take_in(self, outcomes: Sequence[Outcome]) -> None:
-        """Update the picture by what was written, and note what was not. Raises Unreachable if the broker is away."""
+        """Update picture and failures. Raises Unreachable or CredentialsRefused if the broker serves us no more."""
         state = self.state
-        unreachable: Unreachable | None = None
+        lost: OperatorError | None = None
         for outcome in outcomes:
             change = outcome.change
             if outcome.error is not None:
                 state.failures[change.id] = outcome.error
                 state.affected |= change.owners
-                if isinstance(outcome.error, Unreachable):
-                    unreachable = outcome.error
+                if isinstance(outcome.error, Unreachable | CredentialsRefused):
+                    lost = outcome.error
                 else:
                     self._again(outcome)
             elif outcome.resource is None:
@@ -275,8 +278,8 @@ class Reconciler(Taker):
                 state.picture[change.id] = outcome.resource
                 if change.observed is None:
                     self._made(change)
-        if unreachable is not None:
-            raise unreachable
+        if lost is not None:
+            raise lost
 
     def _made(self, change: Change) -> None:
         """Report on what a new object concerns: its owner, and for a user the channels that waited for it."""
