@@ -1,7 +1,6 @@
 """Who may do what, tried by real clients with the credentials that came out: the list on the channel, and no more."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pika.exceptions
@@ -353,9 +352,7 @@ def test_the_grant_that_no_longer_fits_the_pattern_is_refused_and_older_ones_wor
     site.cluster.apply(*(site.queue(shop, name, consumers=[{"name": "busy"}]) for name in older))
     granted = dict.fromkeys(older, "Granted")
     wait_states(granted)
-    # The API server tells ages in whole seconds, and within one it is the uid that decides.
-    youngest = max(one["metadata"]["creationTimestamp"] for one in site.cluster.objects("Queue", shop))
-    wait_until(lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") > youngest, "the next second begins")
+    site.cluster.wait_older("Queue", shop, older[-1])
     site.cluster.apply(*(site.queue(shop, name, consumers=[{"name": "busy"}]) for name in newer))
     wait_states({**granted, **dict.fromkeys(newer, "TooMany")})
 

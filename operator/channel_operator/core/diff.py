@@ -141,14 +141,17 @@ def staged(change: Change, differ: Differ) -> Change:
 def explain(rid: ResourceId, difference: Difference, *, made_by_us: bool) -> Problem:
     """Turn a difference that cannot be written into what the user reads."""
     what = "; ".join(difference.fields)
-    if made_by_us:
-        reason = difference.reason or Reason.IMMUTABLE_ON_BROKER
+    if difference.reason is not None:
+        # A driver that knows the reason gives the advice with it.
+        reason, text = difference.reason, f"{rid} exists on the broker already: {what}."
+    elif made_by_us:
+        reason = Reason.IMMUTABLE_ON_BROKER
         text = (
             f"{rid} differs from the manifest and the broker cannot change it in place: {what}. "
             "Take the change back, or delete the object at the broker once it is empty to have it made anew."
         )
     else:
-        reason = difference.reason or Reason.ADOPTION_REFUSED
+        reason = Reason.ADOPTION_REFUSED
         text = (
             f"{rid} exists on the broker already and does not fit: {what}. "
             "Make the manifest match it, choose another name, or delete it at the broker."

@@ -169,7 +169,8 @@ class Reports:
             for name in ("binding", "credentials", "grants", "grantCount", "permissionBytes"):
                 extra[name] = manifest.status.get(name)
             return True
-        if not self._exists(key):
+        # Without the record the user on the broker is somebody else's so far: no Secret may name it.
+        if policy.owner_record(manifest.annotations) is None or not self._exists(key):
             return False
         mine, refused = self._state.desired.parts(key).keys(), self._state.refused
         channels = [one for one in self._state.looks.channels_of(key) if not mine & refused.get(one[0], set())]

@@ -115,9 +115,13 @@ def _user(desired: User, observed: User) -> Difference | None:
     if observed.tags != desired.tags:
         # Desired tags are the operator's mark or, for a user it may adopt, what the user has: see `assemble`.
         tags = ", ".join(observed.tags)
-        found = f"it has the tags {tags}" if tags else "it was not made by this operator"
-        advice = "choose another username, or have the Broker's owner list it in spec.adoptableUsers without tags"
-        return Difference((f"{found}; {advice}",), blocked=True, reason=Reason.ADOPTION_REFUSED)
+        why = (
+            f"it has the tags {tags}, and such a user is never taken over. Choose another username"
+            if tags
+            else "it was not made by this operator. Choose another username, or have the Broker's owner list this one "
+            "in spec.adoptableUsers"
+        )
+        return Difference((why,), blocked=True, reason=Reason.ADOPTION_REFUSED)
     if desired.password is None:
         return None
     if observed.password is not None:
