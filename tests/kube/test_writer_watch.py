@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
+import pytest
+
 from channel_operator.engine.ports import Body
 from channel_operator.kube.login import Credentials
-from channel_operator.kube.runtime import WatchHealth, watch
+from channel_operator.kube.runtime import WatchHealth, WatchStopped, watch
 from tests.kube.conftest import Kube
 from tests.kube.connected import Requests, connected, delete_queue, eventually, make_queue
 from tests.lab.proxy import FaultProxy
@@ -21,8 +24,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.failures = 0
 
     def event(self, type: str | None, body: Body) -> None:  # noqa: A002 - as in the protocol
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("a bug")
         meta = body["metadata"]
         self.seen.append((type, body["kind"], f"{meta.get('namespace', '')}/{meta['name']}"))
 
@@ -133,6 +140,33 @@ async def test_missing_rights_end_nothing_and_are_not_ready(kube: Kube, namespac
     await eventually(one.health.ready.is_set)
     one.stop.set()
     await asyncio.wait_for(task, 20)
+
+
+class _Broken(WatchHealth):
+    """Breaks the last watch request in a way nobody foresaw."""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url.query.get("watch") == "true" and request.url.path.endswith("/queues"):
+            await eventually(lambda: len(self.down) == 1)
+            raise ValueError("nobody foresaw this")
+        return await super().__call__(request, handler)
+
+
+async def test_watching_that_ends_by_itself_is_an_error(kube: Kube) -> None:
+    credentials = await Credentials.load(kubeconfig=kube.kubeconfig)
+    with pytest.raises(WatchStopped, match="watching the API server ended: ValueError"):
+        await watch(Sink(), connection=credentials, stop=asyncio.Event(), health=_Broken())
+
+
+async def test_a_sink_that_fails_once_hears_of_the_next_change(kube: Kube, namespace: str) -> None:
+    async with connected(kube.kubeconfig) as client, watching(kube.kubeconfig) as one:
+        one.sink.failures = 1
+        await make_queue(client, namespace, "first")
+        await eventually(lambda: one.sink.failures == 0)
+        await make_queue(client, namespace, "second")
+        await eventually(lambda: ("ADDED", "Queue", f"{namespace}/second") in one.sink.seen)
 
 
 async def test_our_own_tasks_and_signals_stay_ours(kube: Kube) -> None:

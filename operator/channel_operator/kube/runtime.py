@@ -158,9 +158,7 @@ async def watch(
         done, _ = await asyncio.wait({*tasks, stopper}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopper.cancel()
-        await _end(tasks)
-        for session in sessions:
-            await session.close()
+        await _end(tasks, sessions)
         health.ready.clear()
     if stopper not in done:
         failed = next((task for task in done if not task.cancelled() and task.exception()), None)
@@ -203,17 +201,17 @@ def _take_signals_back(on_signal: Callable[[], None] | None) -> None:
             loop.add_signal_handler(number, on_signal)
 
 
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    await _cancel(tasks)
+async def _end(tasks: Collection[asyncio.Task[None]], sessions: Collection[aiohttp.ClientSession]) -> None:
     # When one watcher fails, kopf leaves the others behind; they are known by their names alone.
-    await _cancel([task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for ")])
-
-
-async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
+    watchers = [task for task in asyncio.all_tasks() if task.get_name().startswith("watcher for ")]
+    everything = {*tasks, *watchers}
+    for task in everything:
         task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    for task in tasks:
+    # Closed right after cancelling: later, a watcher that ends would leave its connection half closed.
+    for session in sessions:
+        await session.close()
+    if everything:
+        await asyncio.wait(everything)
+    for task in everything:
         if not task.cancelled() and task.exception() is not None:
             _log.debug("a task of kopf's ended with an error", task=task.get_name())

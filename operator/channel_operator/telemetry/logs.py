@@ -74,7 +74,15 @@ def _rendering(form: str, redactor: Redactor) -> list[structlog.typing.Processor
         redactor,
     ]
     if form == "text":
-        return [*plain, structlog.dev.ConsoleRenderer(timestamp_key="ts", colors=sys.stderr.isatty())]
+        return [
+            *plain,
+            structlog.dev.ConsoleRenderer(
+                timestamp_key="ts",
+                colors=sys.stderr.isatty(),
+                # The pretty one prints local variables, and secrets with them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
     return [*plain, structlog.processors.EventRenamer("msg"), _in_order, structlog.processors.JSONRenderer()]
 
 
