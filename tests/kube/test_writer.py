@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.aio.config import incluster_config
 
 from channel_operator.api.meta import Kind
 from channel_operator.engine.clock import SystemClock
@@ -230,3 +231,25 @@ async def test_the_namespace_of_the_credentials_is_known(kube: Kube, namespace: 
     account = kube.control_plane.kubeconfig_for(namespace, "default", tmp_path / "kubeconfig")
     assert (await Credentials.load(kubeconfig=account)).namespace == namespace
     assert (await Credentials.load(kubeconfig=account, namespace="mine")).namespace == "mine"
+
+
+async def test_in_a_pod_the_service_account_is_used_and_its_token_renewed(
+    kube: Kube, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = kube.kubectl("create", "token", "default", "-n", namespace).stdout.strip()
+    (tmp_path / "ca.crt").write_text(kube.control_plane.ca_pem)
+    (tmp_path / "namespace").write_text(namespace)
+    (tmp_path / "token").write_text("expired")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(kube.control_plane.port))
+    monkeypatch.setattr("channel_operator.kube.login._SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    credentials = await Credentials.load()
+    assert credentials.namespace == namespace
+    client = KubeClient(credentials)
+    (tmp_path / "token").write_text(token)
+    with pytest.raises(Forbidden):  # known, and without rights: not 401
+        await client.call("list", custom_path(Kind.QUEUE, namespace))
+    await client.close()
