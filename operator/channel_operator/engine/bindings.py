@@ -58,14 +58,20 @@ class Bindings:
     """Works for the users of one broker; `changed(key)` is called when a password or a problem became known."""
 
     def __init__(
-        self, store: Store, secret_store: SecretStore, clock: Clock, *, changed: Callable[[Key], None]
+        self,
+        store: Store,
+        secret_store: SecretStore,
+        clock: Clock,
+        *,
+        leads: Callable[[], bool],
+        changed: Callable[[Key], None],
     ) -> None:
         self._store = store
         self._secrets = secret_store
         self._clock = clock
         self._changed = changed
         self._known: dict[Key, Binding] = {}
-        self.pipeline = Pipeline("binding", self._work, clock)
+        self.pipeline = Pipeline("binding", self._work, clock, leads=leads)
 
     def of(self, key: Key) -> Binding:
         """Return what is known of a user; at first what its status says."""

@@ -25,6 +25,7 @@ class Claims:
         writer: KubeWriter,
         clock: Clock,
         *,
+        leads: Callable[[], bool],
         done: Callable[[Key], None],
         conflict: Callable[[Key], None],
     ) -> None:
@@ -33,8 +34,8 @@ class Claims:
         self._done = done
         self._conflict = conflict
         self._records: dict[Key, OwnerRecord | None] = {}
-        self.pipeline = Pipeline("claim", self._write, clock)
-        self.releases = Pipeline("release", self._release, clock)
+        self.pipeline = Pipeline("claim", self._write, clock, leads=leads)
+        self.releases = Pipeline("release", self._release, clock, leads=leads)
 
     def claim(self, key: Key, record: OwnerRecord | None) -> None:
         """Have the finalizer set and, for what is owned on a broker, the record."""

@@ -89,6 +89,10 @@ class BrokerLoop:
         pipelines = [asyncio.create_task(line.run()) for line in lines]
         try:
             while True:
+                if not context.leads():
+                    # Another replica may be at work on this broker already; it says how things are.
+                    await context.clock.sleep(1.0)
+                    continue
                 problem, outage = await self._one_life()
                 await self._close()
                 await self._wait(problem, outage)
@@ -256,8 +260,6 @@ class BrokerLoop:
         if problem is None and outage is None and self.context.store.get(self.context.broker) is not None:
             return
         if not self.context.leads():
-            # Another replica may be at work on this broker already: it is the one to say how things are.
-            await self.context.clock.sleep(1.0)
             return
         await self.report.down(problem, outage)
         await self._offline.tell(self._keys(), problem, outage)

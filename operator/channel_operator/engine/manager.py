@@ -54,7 +54,7 @@ class Manager:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._routes: dict[Key, Key] = {}
         self._running = False
-        self.statuses = Statuses(store, writer, clock, telemetry)
+        self.statuses = Statuses(store, writer, clock, telemetry, leads=leads)
         store.listener = self.dirty
 
     async def run(self) -> None:
@@ -135,8 +135,8 @@ class Manager:
             clock=self._clock,
             schedule=schedule,
             statuses=self.statuses,
-            claims=Claims(self.store, self._writer, self._clock, done=again, conflict=later),
-            bindings=Bindings(self.store, self._secrets, self._clock, changed=again),
+            claims=Claims(self.store, self._writer, self._clock, leads=self._leads, done=again, conflict=later),
+            bindings=Bindings(self.store, self._secrets, self._clock, leads=self._leads, changed=again),
             secrets=self._secrets,
             telemetry=self._telemetry,
             leads=self._leads,

@@ -17,19 +17,28 @@ __all__ = ["Pipeline"]
 
 LONGEST_WAIT = 15.0
 """Seconds between tries while the other side is away."""
+NOT_LEADING = 2.0
+"""Seconds until a replica that lost the lead, and should be about to end, looks again."""
 
 log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Runs `work(key)` for each added key, at most `concurrency` at a time."""
+    """Runs `work(key)` for each added key, at most `concurrency` at a time, and only while this replica `leads`."""
 
     def __init__(
-        self, name: str, work: Callable[[Key], Awaitable[None]], clock: Clock, *, concurrency: int = 8
+        self,
+        name: str,
+        work: Callable[[Key], Awaitable[None]],
+        clock: Clock,
+        *,
+        leads: Callable[[], bool],
+        concurrency: int = 8,
     ) -> None:
         self._name = name
         self._work = work
         self._clock = clock
+        self._leads = leads
         self._concurrency = concurrency
         self._waiting: dict[Key, None] = {}
         self._active: set[Key] = set()
@@ -94,6 +103,8 @@ class Pipeline:
 
     async def _one(self, key: Key) -> None:
         try:
+            if not self._leads():
+                raise Retry("this replica does not lead any more", after=NOT_LEADING)
             await self._work(key)
         except Retry as error:
             self._retry(key, error)

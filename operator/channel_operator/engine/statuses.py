@@ -1,6 +1,6 @@
 """The one place that writes status and tells events. Decides only whether there is anything to write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from channel_operator.api.reasons import EventReason
@@ -23,14 +23,16 @@ class _Wanted(NamedTuple):
 class Statuses:
     """Writes the newest wanted status of each object, if it differs from what the API server has."""
 
-    def __init__(self, store: Store, writer: KubeWriter, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, store: Store, writer: KubeWriter, clock: Clock, telemetry: Telemetry, *, leads: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._writer = writer
         self._clock = clock
         self._telemetry = telemetry
         self._wanted: dict[Key, _Wanted] = {}
         self._dirty_since: dict[Key, float] = {}
-        self.pipeline = Pipeline("status", self._write, clock)
+        self.pipeline = Pipeline("status", self._write, clock, leads=leads)
 
     def started(self, key: Key) -> None:
         """Note when an object became dirty: the start of its reconcile duration."""
