@@ -15,12 +15,14 @@ from pathlib import Path
 from types import FrameType
 
 from hack.demo_promises import Promises
-from hack.demo_stage import NotShownError, Stage
+from hack.demo_stage import Stage
 from tests.harness import examples
 from tests.harness.bindings import BindingFolder
 from tests.harness.cluster import documents
 from tests.harness.install import ROOT
+from tests.harness.kubeapi import ApiError
 from tests.harness.site import Site
+from tests.harness.waiting import GaveUpError
 from tests.harness.world import World
 from tests.lab.binaries import KUBERNETES_VERSION, ensure
 from tests.lab.errors import LabError
@@ -51,7 +53,7 @@ def main() -> int:
     except KeyboardInterrupt:
         stage.line("\nstopped; nothing is left behind")
         return 130
-    except LabError as error:
+    except (LabError, GaveUpError, ApiError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
@@ -149,7 +151,4 @@ def _stay(stage: Stage, world: World, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NotShownError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -6,8 +6,9 @@ Nothing in `examples/` is changed for a test: what a user has to edit is edited 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.harness.cluster import documents
 from tests.harness.install import ROOT
@@ -15,7 +16,7 @@ from tests.harness.kubeapi import Object
 from tests.harness.site import platform_objects
 from tests.lab.rabbitmq import RabbitMQ
 
-__all__ = ["EXAMPLES", "FOLDERS", "broker", "run_client"]
+__all__ = ["EXAMPLES", "FOLDERS", "broker", "moved", "run_client"]
 
 EXAMPLES = ROOT / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/channels.yaml"))
@@ -32,6 +33,20 @@ def broker(rabbitmq: RabbitMQ) -> list[Object]:
     one["spec"]["tls"] = {"caRef": {"kind": "ConfigMap", "name": "rabbitmq-ca", "key": "ca.crt"}}
     namespaces = [item for item in found if item["kind"] == "Namespace"]
     return [*namespaces, *platform_objects(rabbitmq, one["metadata"]["namespace"]), one]
+
+
+def moved(folder: Path, namespaces: Mapping[str, str]) -> list[Object]:
+    """Return an example's manifests in other namespaces, so that tests can have it several times."""
+
+    def rewritten(value: Any) -> Any:
+        if isinstance(value, list):
+            return [rewritten(item) for item in value]
+        if isinstance(value, dict):
+            renamed = {"namespace": namespaces[value["namespace"]]} if "namespace" in value else {}
+            return {name: rewritten(item) for name, item in value.items()} | renamed
+        return value
+
+    return [rewritten(one) for one in documents(folder / "channels.yaml")]
 
 
 def run_client(

@@ -1,0 +1,200 @@
+"""Every example is applied as it stands and used by its own client, with the commands its README names."""
+
+import base64
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.harness import examples
+from tests.harness.bindings import BindingFolder
+from tests.harness.cluster import is_ready
+from tests.harness.kubeapi import Object
+from tests.harness.site import Site, manifest
+from tests.lab.binaries import kstatus, kubectl_path
+
+
+class Step(NamedTuple):
+    """One command of an example's README: who runs it, what is added to make it end, what it must print."""
+
+    command: str
+    namespace: str
+    user: str
+    prints: tuple[str, ...]
+    added: str = ""
+
+
+# In an order that works from an empty queue; a README may tell of a long-running one first.
+STEPS = {
+    "single-receiver": (
+        Step('send "invoice 4711"', "shop", "checkout", ("sent 1 to billing.invoices_in, confirmed by the broker",)),
+        Step("receive --count 1", "billing", "invoice-worker", ("received from billing.invoices: invoice 4711",)),
+    ),
+    "competing-consumers": (
+        Step("send --count 20", "shop", "uploader", ("sent 20 jobs to shop.thumbnails_in, confirmed by the broker",)),
+        Step(
+            "work --name a",
+            "shop",
+            "thumbnailer",
+            ("worker a: job 1", "worker a: job 20", "worker a: did 20 jobs"),
+            added="--until-idle 2 --seconds 0",
+        ),
+    ),
+    "dead-letter": (
+        Step('send "payment 12"', "shop", "storefront", ("sent 1 to billing.payments_in, confirmed by the broker",)),
+        Step(
+            "fail",
+            "billing",
+            "payment-worker",
+            (
+                "try 1 of 'payment 12' failed: returned to billing.payments",
+                "try 2 of 'payment 12' failed: returned to billing.payments",
+                "try 3 of 'payment 12' failed: returned to billing.payments",
+                "'payment 12' was tried 3 times and did not come back",
+            ),
+        ),
+        Step(
+            "dead",
+            "billing",
+            "payment-support",
+            ("dead letter 'payment 12' from billing.payments, reason delivery_limit",),
+        ),
+    ),
+}
+FOLDERS = [folder.name for folder in examples.FOLDERS]
+
+
+def test_every_example_is_tried() -> None:
+    assert sorted(STEPS) == FOLDERS
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_readme_of_an_example_names_the_commands_that_are_tried(name: str) -> None:
+    text = (examples.EXAMPLES / name / "README.md").read_text()
+    commands = re.findall(r"`python client\.py --binding DIR ([^`]+)`", text)
+    assert sorted(commands) == sorted(step.command for step in STEPS[name])
+    assert set(re.findall(r"`([\w-]+)-binding`", text)) == {step.user for step in STEPS[name]}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, tmp_path: Path) -> None:
+    cluster = examples_broker.cluster
+    # The command of examples/README.md.
+    cluster.kubectl(
+        "apply", f"-f={examples.EXAMPLES / 'namespaces.yaml'}", f"-f={examples.EXAMPLES / name / 'channels.yaml'}"
+    )
+    for step in STEPS[name]:
+        cluster.wait_ready("BrokerUser", step.namespace, step.user)
+        binding = BindingFolder.of(cluster, step.namespace, step.user, tmp_path / step.user)
+        arguments = [*shlex.split(step.command), *shlex.split(step.added)]
+        done = examples.run_client(examples.EXAMPLES / name, binding.path, arguments)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr + cluster.evidence()
+        assert [line for line in step.prints if line not in done.stdout.splitlines()] == [], done.stdout
+
+
+def test_jobs_of_a_worker_that_dies_go_to_another(examples_broker: Site, tmp_path: Path) -> None:
+    folder = examples.EXAMPLES / "competing-consumers"
+    cluster = examples_broker.cluster
+    cluster.apply(folder / "channels.yaml")
+    uploader = BindingFolder.of(cluster, "shop", "uploader", tmp_path / "uploader")
+    worker = BindingFolder.of(cluster, "shop", "thumbnailer", tmp_path / "thumbnailer")
+    command = [sys.executable, "client.py", "--binding", worker.path, "work", "--seconds", "600"]
+    slow = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert slow.stdout is not None
+        assert "waiting for jobs" in slow.stdout.readline()
+        examples.run_client(folder, uploader.path, ["send", "--count", "3"])
+    finally:
+        slow.kill()
+        slow.communicate()
+    done = examples.run_client(folder, worker.path, ["work", "--name", "b", "--seconds", "0", "--until-idle", "3"])
+    assert [line for line in done.stdout.splitlines() if " job " in line] == [f"worker b: job {n}" for n in (1, 2, 3)]
+
+
+def test_a_client_says_what_is_wrong_when_the_user_may_not(examples_broker: Site, tmp_path: Path) -> None:
+    examples_broker.cluster.apply(examples.EXAMPLES / "single-receiver" / "channels.yaml")
+    binding = BindingFolder.of(examples_broker.cluster, "shop", "checkout", tmp_path / "checkout")
+    done = examples.run_client(examples.EXAMPLES / "single-receiver", binding.path, ["receive", "--count", "1"])
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: user shop.checkout is not Consumer")
+
+
+def test_the_command_that_copies_a_secret_into_a_folder(examples_broker: Site, tmp_path: Path) -> None:
+    examples_broker.cluster.apply(examples.EXAMPLES / "single-receiver" / "channels.yaml")
+    examples_broker.cluster.wait_ready("BrokerUser", "shop", "checkout")
+    block = re.search(r"^```sh\n(.*?)^```", (examples.EXAMPLES / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block
+    environment = {
+        "PATH": f"{kubectl_path().parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "KUBECONFIG": str(examples_broker.cluster.control_plane.kubeconfig),
+    }
+    subprocess.run(["bash", "-euo", "pipefail", "-c", block[1]], cwd=tmp_path, env=environment, check=True, timeout=60)
+    secret = examples_broker.cluster.get("Secret", "shop", "checkout-binding")
+    assert secret is not None
+    written = {path.name: path.read_bytes() for path in (tmp_path / "checkout").iterdir()}
+    assert written == {name: base64.b64decode(value) for name, value in secret["data"].items()}
+
+
+# -- what GitOps tools see ---------------------------------------------------------------------------------------
+
+
+def states_since_creation(versions: list[Object]) -> list[str]:
+    """Return what kstatus says of the versions of an object, repeats left out."""
+    states = [one["status"] for one in kstatus(versions)]
+    return [state for number, state in enumerate(states) if number == 0 or states[number - 1] != state]
+
+
+def test_kstatus_of_every_example_goes_from_in_progress_to_current(site: Site) -> None:
+    recording = site.cluster.record("Broker", "BrokerUser", "Queue")
+    second = Site(site.cluster, site.rabbitmq).start()
+    namespaces = {"messaging": second.home, "shop": second.namespace("shop"), "billing": second.namespace("billing")}
+    applied: list[tuple[str, str, str]] = [("Broker", second.home, "main")]
+    manifests = [one for folder in examples.FOLDERS for one in examples.moved(folder, namespaces)]
+    site.cluster.apply(*manifests)
+    applied += [(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]) for one in manifests]
+    for key in applied:
+        site.cluster.wait_ready(*key)
+    recording.stop()
+    seen = {key: recording.versions(*key) for key in applied}
+    assert {key: is_ready(versions[-1]) for key, versions in seen.items()} == dict.fromkeys(applied, True)
+    states = {key: states_since_creation(versions) for key, versions in seen.items()}
+    assert states == {key: ["InProgress", "Current"] for key in applied}
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "ordering": ("Queue", {"ordering": "Strict"}, "UnsupportedByBroker"),
+    "other-dead-letter": ("Queue", {"deadLetter": {"queueRef": {"name": "other"}}}, "UnsupportedByBroker"),
+    "kafka-settings": ("Queue", {"kafka": {"partitions": 3}}, "UnsupportedByBroker"),
+    "foreign-name": ("Queue", {"physicalName": "somebody.elses"}, "NameNotAllowed"),
+    "administrator": ("BrokerUser", {"username": "admin"}, "NameNotAllowed"),
+    "certificate": (
+        "BrokerUser",
+        {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "cert"}}},
+        "UnsupportedByBroker",
+    ),
+}
+
+
+def test_kstatus_of_refused_manifests_goes_to_failed_and_never_by_current(site: Site) -> None:
+    team = site.namespace("team")
+    recording = site.cluster.record("Broker", "BrokerUser", "Queue")
+    kafka = {
+        "kafka": {"bootstrapServers": ["localhost:9093"]},
+        "credentials": {"passwordSecretRef": {"name": "rabbitmq-admin"}},
+    }
+    wanted = {("Broker", site.home, "kafka"): "UnsupportedByBroker"}
+    site.cluster.apply(manifest("Broker", site.home, "kafka", kafka))
+    for name, (kind, spec, reason) in REFUSED.items():
+        wanted[kind, team, name] = reason
+        site.cluster.apply(manifest(kind, team, name, {"brokerRef": site.broker_ref, **spec}))
+    for key, reason in wanted.items():
+        site.cluster.wait_reason(*key, reason)
+    recording.stop()
+    states = {key: states_since_creation(recording.versions(*key)) for key in wanted}
+    assert states == {key: ["InProgress", "Failed"] for key in wanted}
