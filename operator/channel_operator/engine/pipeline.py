@@ -102,9 +102,10 @@ class Pipeline:
                     self._idle.set()
 
     async def _one(self, key: Key) -> None:
+        if not self._leads():
+            self._retry(key, Retry("this replica does not lead any more", after=NOT_LEADING))
+            return
         try:
-            if not self._leads():
-                raise Retry("this replica does not lead any more", after=NOT_LEADING)
             await self._work(key)
         except Retry as error:
             self._retry(key, error)
