@@ -17,7 +17,7 @@ import structlog
 
 from channel_operator import __version__
 from channel_operator.brokers import registry
-from channel_operator.brokers.base import WRITE_SECONDS
+from channel_operator.brokers.base import WRITE_SECONDS, Connection, Recorder, Session
 from channel_operator.engine.clock import SystemClock
 from channel_operator.engine.connection import Addresses
 from channel_operator.engine.context import Options
@@ -38,6 +38,7 @@ from channel_operator.settings import Settings
 from channel_operator.telemetry import logs
 from channel_operator.telemetry.metrics import Metrics
 from channel_operator.telemetry.probes import Health, LoopLag, ProbeServer
+from channel_operator.telemetry.redaction import Redactor
 
 __all__ = ["run"]
 
@@ -48,7 +49,7 @@ _T = TypeVar("_T")
 
 async def run(settings: Settings) -> int:
     """Run until a signal, a lost Lease or a broken part ends it; return the exit code."""
-    logs.configure(form=settings.log_format, level=settings.log_level)
+    redactor = logs.configure(form=settings.log_format, level=settings.log_level)
     try:
         credentials = await Credentials.load(
             kubeconfig=settings.kubeconfig, context=settings.context, namespace=settings.namespace
@@ -56,7 +57,7 @@ async def run(settings: Settings) -> int:
     except LoginError as error:
         log.error("cannot log in to the API server", why=str(error))  # noqa: TRY400  # the message says it all
         return 1
-    operator = _Operator(settings, credentials)
+    operator = _Operator(settings, credentials, redactor)
     try:
         return await operator.run()
     finally:
@@ -66,7 +67,8 @@ async def run(settings: Settings) -> int:
 class _Operator:
     """All parts of one process."""
 
-    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials, redactor: Redactor) -> None:
+        self.redactor = redactor
         self.settings = settings
         self.credentials = credentials
         self.clock = SystemClock()
@@ -226,7 +228,7 @@ class _Operator:
                 KubeSecrets(self.client),
                 self.clock,
                 self.metrics,
-                Drivers(registry.create_driver, registry.open_session),
+                Drivers(registry.create_driver, self._open_session),
                 Options(
                     operator_id=operator_id,
                     addresses=Addresses(self.settings.allowed_broker_hosts, self.settings.only_allowed_broker_hosts),
@@ -242,6 +244,13 @@ class _Operator:
             await self.manager.run()
         finally:
             self.metrics.leading(False)  # noqa: FBT003
+
+    def _open_session(self, connection: Connection, recorder: Recorder) -> Session:
+        """Open a session; its secrets are masked wherever a library might log them."""
+        for secret in (connection.password, connection.private_key):
+            if secret is not None:
+                self.redactor.remember(secret)
+        return registry.open_session(connection, recorder)
 
     async def _settled(self) -> None:
         """Wait until no late write of a leader that vanished can still arrive: one broker write time-out."""

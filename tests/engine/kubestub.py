@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from channel_operator.api.meta import API_VERSION, Kind
 from channel_operator.api.reasons import EventReason, Reason
 from channel_operator.core.model import Key, Secret
-from channel_operator.core.report import merged
 from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.ports import Body, Conflict, Gone, Owner, SecretData, Written
 from channel_operator.errors import Blocked, Unreachable
@@ -226,12 +225,6 @@ class KubeStub:
             version = self._changed(key, "MODIFIED")
         await self._answer()
         return Written(version)
-
-    async def patch_status(self, key: Key, *, uid: str, status: Mapping[str, Any]) -> Written:
-        """See `engine.ports.KubeWriter`."""
-        await self._arrive()
-        found = self._find(key, uid)
-        return await self._write_status(key, merged(found["status"], status))
 
     async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
         """See `engine.ports.KubeWriter`."""

@@ -15,12 +15,12 @@ from channel_operator.core.model import Compiled, Enforcement, Key, Problem
 __all__ = [
     "Condition",
     "ObjectState",
+    "changed_fields",
     "channel_status",
     "conditions",
     "is_ready",
-    "merged",
-    "status_patch",
     "user_status",
+    "with_fields",
 ]
 
 MAX_GRANTS = 50
@@ -224,37 +224,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def status_patch(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> Status:
-    """Return the merge patch that turns one status into the other; empty = nothing to write.
+def changed_fields(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> Status:
+    """Return the fields of a status, whole, in which it differs from what was written; empty = nothing to write.
 
-    A None in `wanted` means absent. Lists are replaced whole; what maps have too much is removed by null (RFC 7396).
+    None means absent.
     """
-    patch: Status = {}
-    for name, value in wanted.items():
-        old = written.get(name)
-        if value == old:
-            continue
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            inner = status_patch(old, {**dict.fromkeys(old), **value})
-            if inner:
-                patch[name] = inner
-        else:
-            patch[name] = value
-    return patch
+    return {name: value for name, value in wanted.items() if written.get(name) != value}
 
 
-def merged(written: Mapping[str, Any], patch: Mapping[str, Any]) -> Status:
-    """Return what the API server has after a merge patch (RFC 7396)."""
-    result = dict(written)
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        elif isinstance(value, Mapping):
-            old = result.get(name)
-            result[name] = merged(old if isinstance(old, Mapping) else {}, value)
-        else:
-            result[name] = value
-    return result
+def with_fields(written: Mapping[str, Any], fields: Mapping[str, Any]) -> Status:
+    """Return the status once these fields are set; None removes one."""
+    return {name: value for name, value in {**written, **fields}.items() if value is not None}
 
 
 def is_ready(status: Mapping[str, Any], generation: int) -> bool:

@@ -13,7 +13,7 @@ from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Connection
 from channel_operator.core import naming, policy
 from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
-from channel_operator.core.report import is_ready, status_patch
+from channel_operator.core.report import changed_fields, is_ready
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
 from channel_operator.engine.certificates import not_after
@@ -192,7 +192,7 @@ class BrokerReport:
             dependants,
         )
         status = broker_status(facts)
-        if self._observed is not None and status_patch(manifest.status, status):
+        if self._observed is not None and changed_fields(manifest.status, status):
             status["lastObservedTime"] = self._observed
         result = "success" if self._problem is None and self._outage is None else "waiting"
         self._context.statuses.want(manifest.key, manifest.uid, status, result)

@@ -108,12 +108,6 @@ class KubeWriter(Protocol):
         Raises Conflict when the object has another version by now (or was made anew), Gone when there is none.
         """
 
-    async def patch_status(self, key: Key, *, uid: str, status: Mapping[str, Any]) -> Written:
-        """Merge `status` into the object's; lists are replaced whole, None removes a field.
-
-        Raises Gone when the object, or this incarnation of it, is no more: maybe too late, so prefer `set_status`.
-        """
-
     async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
         """Set top-level fields of the status to whole values; None, at any depth, means absent.
 

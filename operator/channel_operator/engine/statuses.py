@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from channel_operator.api.reasons import EventReason
 from channel_operator.core.model import Key
-from channel_operator.core.report import merged, status_patch
+from channel_operator.core.report import changed_fields, with_fields
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.pipeline import Pipeline
 from channel_operator.engine.ports import Gone, KubeWriter, Telemetry
@@ -44,7 +44,7 @@ class Statuses:
         if manifest is None or manifest.uid != uid:
             self._dirty_since.pop(key, None)
             return
-        if key not in self.pipeline and not status_patch(manifest.status, status):
+        if key not in self.pipeline and not changed_fields(manifest.status, status):
             self._dirty_since.pop(key, None)
             self._telemetry.reconciled(key.kind, result, None)
             return
@@ -69,14 +69,14 @@ class Statuses:
         if wanted is None or manifest is None or manifest.uid != wanted.uid:
             self._wanted.pop(key, None)
             return
-        patch = status_patch(manifest.status, wanted.status)
-        if patch:
+        fields = changed_fields(manifest.status, wanted.status)
+        if fields:
             try:
-                written = await self._writer.patch_status(key, uid=wanted.uid, status=patch)
+                written = await self._writer.set_status(key, uid=wanted.uid, fields=fields)
             except Gone:
                 self._wanted.pop(key, None)
                 return
-            self._store.wrote(key, wanted.uid, written.resource_version, status=merged(manifest.status, patch))
+            self._store.wrote(key, wanted.uid, written.resource_version, status=with_fields(manifest.status, fields))
         if self._wanted.get(key) is wanted:
             del self._wanted[key]
         since = self._dirty_since.pop(key, None)

@@ -63,18 +63,6 @@ class Writer:
             metadata["annotations"] = dict(annotations)
         return await self._patch(custom_path(key.kind, key.namespace, key.name), {"metadata": metadata}, MERGE_PATCH)
 
-    async def patch_status(self, key: Key, *, uid: str, status: Mapping[str, Any]) -> Written:
-        """Merge `status` into the object's; lists are replaced whole, None removes a field.
-
-        The API server ignores a uid in a merge patch of the status, so this can meet a new incarnation; the caller
-        then hears Gone. `set_status` cannot.
-        """
-        url_path = custom_path(key.kind, key.namespace, key.name, "status")
-        answer = await self._call(url_path, {"status": status}, MERGE_PATCH)
-        if answer["uid"] != uid:
-            raise Gone(f"{key} was made anew")
-        return Written(answer["resourceVersion"])
-
     async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
         """Set fields of the status to whole values; None, at any depth, means absent.
 

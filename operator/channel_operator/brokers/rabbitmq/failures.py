@@ -22,6 +22,8 @@ _TLS_ALERT = "\\x15\\x03"
 
 def tls_failure(error: BaseException) -> str | None:
     """Say what is wrong with TLS, None if the error has nothing to do with it."""
+    if isinstance(error, aiohttp.ClientError):
+        return None  # it only wraps, and is an SSLError itself without saying which
     if isinstance(error, ssl.SSLCertVerificationError):
         match error.verify_code:  # OpenSSL's X509_V_ERR_* codes
             case 10:

@@ -24,6 +24,9 @@ from channel_operator.errors import Blocked, OperatorError, Unreachable
 __all__ = ["READ_SECONDS", "Answer", "ManagementClient", "path"]
 
 READ_SECONDS: Final = 30.0
+"""For everything at once."""
+SINGLE_SECONDS: Final = WRITE_SECONDS
+"""For one object: such a read often comes right before a write, which must not be late either."""
 _CONNECTIONS: Final = 16
 _MAX_BODY: Final = 128 * 1024 * 1024
 _MAX_ERROR_BODY: Final = 4096
@@ -34,7 +37,12 @@ _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/js
 
 def path(*segments: str) -> str:
     """Return `/api/...` with every segment percent-encoded, so that a vhost `/` or a name with `%` is just a name."""
-    return "/api/" + "/".join(quote(segment, safe="") for segment in segments)
+    return "/api/" + "/".join(map(_segment, segments))
+
+
+def _segment(name: str) -> str:
+    # A segment of dots alone means another path, unless they are encoded.
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 class Answer(NamedTuple):
@@ -112,9 +120,11 @@ class ManagementClient:
             await self._session.close()
             self._session = None
 
-    async def get(self, operation: str, target: str, *, accept: Collection[int] = ()) -> Answer:
+    async def get(
+        self, operation: str, target: str, *, accept: Collection[int] = (), seconds: float = SINGLE_SECONDS
+    ) -> Answer:
         """Read; statuses of `accept` are answers too. Raises what `errors` lists."""
-        return await self._call(operation, _Call("GET", target, None, READ_SECONDS, accept))
+        return await self._call(operation, _Call("GET", target, None, seconds, accept))
 
     async def write(
         self, operation: str, method: str, target: str, body: Any = None, *, accept: Collection[int] = ()

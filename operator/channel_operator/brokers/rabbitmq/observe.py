@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from channel_operator.brokers.rabbitmq.http import ManagementClient, path
+from channel_operator.brokers.rabbitmq.http import READ_SECONDS, ManagementClient, path
 from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
     EXCHANGE,
@@ -160,7 +160,7 @@ async def observe_vhost(client: ManagementClient) -> dict[ResourceId, Resource]:
 
 
 async def _definitions(client: ManagementClient) -> Mapping[str, Any]:
-    return _mapping((await client.get("definitions", path("definitions", client.vhost))).data)
+    return _mapping((await client.get("definitions", path("definitions", client.vhost), seconds=READ_SECONDS)).data)
 
 
 async def _lists(client: ManagementClient) -> Mapping[str, Any]:
@@ -168,7 +168,10 @@ async def _lists(client: ManagementClient) -> Mapping[str, Any]:
     options = "?disable_stats=true&enable_queue_totals=false"
     sections = [section for _, section in _SECTIONS]
     answers = await asyncio.gather(
-        *(client.get(f"list_{section}", path(section, client.vhost) + options) for section in sections)
+        *(
+            client.get(f"list_{section}", path(section, client.vhost) + options, seconds=READ_SECONDS)
+            for section in sections
+        )
     )
     return {section: answer.data for section, answer in zip(sections, answers, strict=True)}
 
@@ -177,8 +180,8 @@ async def observe_all(client: ManagementClient) -> Observation:
     """Read the virtual host and the cluster's users: three calls, whatever their number."""
     found, users, permissions = await asyncio.gather(
         observe_vhost(client),
-        client.get("users", path("users")),
-        client.get("permissions", path("vhosts", client.vhost, "permissions")),
+        client.get("users", path("users"), seconds=READ_SECONDS),
+        client.get("permissions", path("vhosts", client.vhost, "permissions"), seconds=READ_SECONDS),
     )
     found.update(_parsed(USER, users.data))
     await asyncio.sleep(0)
