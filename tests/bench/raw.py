@@ -14,7 +14,7 @@ from typing import Any
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import NOTHING, render
 from channel_operator.brokers.rabbitmq.bulk import BULK_FROM
-from channel_operator.core.report import status_patch
+from channel_operator.core.report import changed_fields
 from tests.bench.sample import Sample
 from tests.bench.servers import MERGE_PATCH, METADATA_ONLY, custom_path, path
 from tests.bench.stage import CONCURRENCY, Stage, each
@@ -170,7 +170,7 @@ class Raw:
         self._secrets[f"{user}-binding"] = await self._stage.kube.call("PUT", url_path, secret)
         after = self._sample.user_status(work, user)
         after |= {"grants": after["grants"][:grants], "grantCount": grants}
-        patch = status_patch(self._statuses[user], after)
+        patch = {name: value for name, value in after.items() if self._statuses[user].get(name) != value}
         self._statuses[user] = after
         await self._patch(custom_path(Kind.BROKER_USER, work.name, user, "status"), {"status": patch})
 
