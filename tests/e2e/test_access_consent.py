@@ -1,4 +1,4 @@
-"""The Broker's owner decides which namespaces come in: nothing without consent, and nothing lost when it is taken back."""
+"""The Broker's owner decides which namespaces come in: nothing without consent, nothing lost when it is taken back."""
 
 import pika.exceptions
 

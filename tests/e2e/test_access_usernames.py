@@ -111,8 +111,10 @@ def test_the_operators_own_user_is_nobodys_even_where_any_name_goes(free: Site) 
     [
         (
             "",
-            "it was not made by this operator. Choose another username, or have the Broker's owner list this one in "
-            "spec.adoptableUsers",
+            (
+                "it was not made by this operator. Choose another username, or have the Broker's owner list this one "
+                "in spec.adoptableUsers"
+            ),
         ),
         ("monitoring", "it has the tags monitoring, and such a user is never taken over. Choose another username"),
     ],
