@@ -1,5 +1,7 @@
 """Whose an object on the broker is: what is taken over, what is refused, what is never touched."""
 
+from typing import Any
+
 import pytest
 
 from channel_operator.api.meta import OWNED
@@ -55,9 +57,11 @@ async def test_an_incompatible_queue_is_left_alone_and_gives_nobody_a_right() ->
 @pytest.mark.parametrize("by", ["object", "broker"])
 async def test_never_takes_nothing_over_whoever_said_so(by: str) -> None:
     async with world() as w:
-        w.make_broker(**({"defaults": {"adoptionPolicy": "Never"}} if by == "broker" else {}))
+        default: dict[str, Any] = {"defaults": {"adoptionPolicy": "Never"}} if by == "broker" else {}
+        stated: dict[str, Any] = {"adoptionPolicy": "Never"} if by == "object" else {}
+        w.make_broker(**default)
         w.put(FITTING)
-        queue = w.make_queue("invoices", **({"adoptionPolicy": "Never"} if by == "object" else {}))
+        queue = w.make_queue("invoices", **stated)
         await w.start()
         assert w.kube.condition(queue) == ("False", "AdoptionRefused")
         assert w.names("Exchange") == set()

@@ -1,6 +1,7 @@
 """How objects leave: by policy, in any order, with a broker that is away, by force."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.engine.kubestub import Write
 from tests.engine.world import MAIN, World, world
 
 
-async def settled(w: World, **fields: object) -> tuple[Key, Key]:
+async def settled(w: World, **fields: Any) -> tuple[Key, Key]:
     """Return a user and a queue in a system that has come to rest."""
     w.make_broker()
     user = w.make_user("worker")
@@ -40,11 +41,12 @@ async def test_retain_keeps_the_queue_and_takes_the_access(stated: str | None) -
 @pytest.mark.parametrize("by", ["object", "namespace", "broker"])
 async def test_delete_removes_all_parts_whoever_said_so(by: str) -> None:
     async with world() as w:
-        w.make_broker(**({"defaults": {"deletionPolicy": "Delete"}} if by == "broker" else {}))
+        stated: dict[str, Any] = {"defaults": {"deletionPolicy": "Delete"}} if by == "broker" else {}
+        w.make_broker(**stated)
         if by == "namespace":
             w.kube.namespace("billing", deletion_policy="Delete")
         user = w.make_user("worker")
-        fields = {"deletionPolicy": "Delete"} if by == "object" else {}
+        fields: dict[str, Any] = {"deletionPolicy": "Delete"} if by == "object" else {}
         queue = w.make_queue("invoices", consumers=[{"name": "worker"}], deadLetter={}, **fields)
         await w.start()
         await w.advance(10)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from channel_operator.api.meta import FINALIZER, OWNED, Kind
+from channel_operator.core.model import Key
 from tests.engine.kubestub import Write
 from tests.engine.world import MAIN, World, world
 
@@ -25,7 +26,7 @@ def made(w: World) -> list[str]:
 async def test_any_order_of_creation_ends_ready(order: tuple[str, ...], *, pause: bool) -> None:
     async with world() as w:
         await w.start()
-        keys = {}
+        keys: dict[str, Key] = {}
         for step in order:
             match step:
                 case "broker":

@@ -186,16 +186,19 @@ class Bindings:
                     reason=Reason.REF_NOT_FOUND,
                     field=field,
                 )
-            if binding.password is not None and binding.password != value:
-                binding.issued_at = self._now()
-            return value
+            return self._issue(value, existing, binding)
         kept = existing.data.get("password") if existing is not None else None
-        if kept is not None and kept.reveal():
-            if existing is not None:
-                binding.issued_at = existing.annotations.get(ISSUED_AT) or binding.issued_at
-            return kept
-        binding.issued_at = self._now()
-        return Secret(secrets.token_urlsafe(32))
+        if kept is None or not kept.reveal():
+            kept = Secret(secrets.token_urlsafe(32))
+        return self._issue(kept, existing, binding)
+
+    def _issue(self, password: Secret, existing: SecretData | None, binding: Binding) -> Secret:
+        """Date a password: from when it first stood in the binding Secret, which outlives us."""
+        if existing is not None and existing.data.get("password") == password:
+            binding.issued_at = existing.annotations.get(ISSUED_AT) or binding.issued_at
+        else:
+            binding.issued_at = self._now()
+        return password
 
     @staticmethod
     def _same(existing: SecretData | None, data: Mapping[str, str], wanted: Wanted, spec: BrokerUserSpec) -> bool:
