@@ -103,7 +103,7 @@ def test_jobs_of_a_worker_that_dies_go_to_another(examples_broker: Site, tmp_pat
     cluster.apply(folder / "channels.yaml")
     uploader = BindingFolder.of(cluster, "shop", "uploader", tmp_path / "uploader")
     worker = BindingFolder.of(cluster, "shop", "thumbnailer", tmp_path / "thumbnailer")
-    command = [sys.executable, "client.py", "--binding", worker.path, "work", "--seconds", "600"]
+    command = [sys.executable, "client.py", "--binding", str(worker.path), "work", "--seconds", "600"]
     slow = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert slow.stdout is not None

@@ -22,7 +22,7 @@ from tests.lab.processes import Server
 __all__ = ["Metrics", "Operator"]
 
 _SHOWN_LINES = 25
-_PASSED_ON = ("PATH", "LANG", "TMPDIR")
+_PASSED_ON = ("PATH", "LANG")
 
 
 class Metrics:
@@ -82,6 +82,8 @@ class Operator:
             **passed,
             **chosen,
             "HOME": str(self.state_dir),
+            # A killed process cannot clear its temporary files away; here they go with the folder.
+            "TMPDIR": str(self.state_dir),
             "PYTHONPATH": str(ROOT / "operator"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
