@@ -16,6 +16,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.base import Connection, Driver, Session
 from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.declarations import body_of, object_path
+from channel_operator.brokers.rabbitmq.http import path
 from channel_operator.brokers.rabbitmq.resources import Queue, User, queue_id
 from channel_operator.brokers.registry import create_driver, open_session
 from channel_operator.core.model import (
@@ -196,10 +197,10 @@ class RabbitMQTarget:
     def __init__(self, rabbitmq: RabbitMQ, operator_id: str, *, vhost: str | None = None, **changes: Any) -> None:
         self.rabbitmq = rabbitmq
         self.operator_id = operator_id
-        self.vhost = vhost if vhost is not None else f"contract/{secrets.token_hex(4)} %ü"
+        self.vhost = vhost if vhost is not None else f"contract/{secrets.token_hex(4)} %2F"
         self.prefix = f"p{secrets.token_hex(3)}"
         if self.vhost != "/":
-            self.api("PUT", f"/api/vhosts/{quote(self.vhost, safe='')}", {})
+            self.api("PUT", path("vhosts", self.vhost), {})
         self.connection = connection_to(rabbitmq, operator_id, vhost=self.vhost, **changes)
         driver = create_driver(self.connection.spec, operator_id)
         assert driver is not None
@@ -215,7 +216,7 @@ class RabbitMQTarget:
     def path(self, *segments: str) -> str:
         """Return an address below this virtual host: `queues`, name → `/api/queues/<vhost>/<name>`."""
         kind, *rest = segments
-        return "/api/" + "/".join([kind, *(quote(segment, safe="") for segment in (self.vhost, *rest))])
+        return path(kind, self.vhost, *rest)
 
     async def plant(self, resource: Resource) -> None:
         """See Target."""
@@ -262,7 +263,7 @@ class RabbitMQTarget:
                 if user["name"].startswith(self.prefix):
                     self.api("DELETE", f"/api/users/{quote(user['name'], safe='')}")
             if self.vhost != "/":
-                self.api("DELETE", f"/api/vhosts/{quote(self.vhost, safe='')}")
+                self.api("DELETE", path("vhosts", self.vhost))
                 return
             for queue in self.api("GET", "/api/queues/%2F"):
                 if queue["name"].startswith(self.prefix):

@@ -68,6 +68,9 @@ async def test_a_name_that_leads_to_a_refused_address_is_refused() -> None:
 
 def test_every_segment_of_a_path_is_encoded() -> None:
     assert path("queues", "/", "a b/%ü..") == "/api/queues/%2F/a%20b%2F%25%C3%BC.."
+    for name in ("", ".", ".."):
+        with pytest.raises(Blocked, match="cannot be asked about"):
+            path("vhosts", name)
 
 
 def test_only_the_name_of_a_differing_argument_is_taken_from_an_answer() -> None:

@@ -82,7 +82,7 @@ def from_exception(error: BaseException, where: str) -> Unreachable:
             case TimeoutError():
                 return Unreachable(f"{where}: no answer in time; check that the broker runs and is not overloaded")
             case aiohttp.ClientResponseError():
-                return Unreachable(f"{where}: {_not_http(str(cause))}")
+                return Unreachable(f"{where}: {_not_http(cause.message)}")
     return Unreachable(f"{where}: the connection broke; check that the broker runs")
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from channel_operator.api.reasons import Reason
 from channel_operator.brokers.base import WRITE_SECONDS, Connection, Recorder
 from channel_operator.brokers.rabbitmq import failures
 from channel_operator.brokers.rabbitmq.network import AddressRules, CheckingResolver, tls_context
@@ -32,17 +33,22 @@ _MAX_BODY: Final = 128 * 1024 * 1024
 _MAX_ERROR_BODY: Final = 4096
 _CHUNK: Final = 65536
 _JUDGED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
+_UNSPEAKABLE: Final = frozenset({"", ".", ".."})
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 def path(*segments: str) -> str:
-    """Return `/api/...` with every segment percent-encoded, so that a vhost `/` or a name with `%` is just a name."""
-    return "/api/" + "/".join(map(_segment, segments))
+    """Return `/api/...` with every segment percent-encoded, so that a vhost `/` or a name with `%` is just a name.
 
-
-def _segment(name: str) -> str:
-    # A segment of dots alone means another path, unless they are encoded.
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+    Raises Blocked for the names `.` and `..`: encoded or not, RabbitMQ takes them for steps in the path, and the call
+    would mean something else.
+    """
+    if not _UNSPEAKABLE.isdisjoint(segments):
+        raise Blocked(
+            "RabbitMQ's management API cannot be asked about objects or virtual hosts without a name or named . or ..",
+            reason=Reason.NAME_NOT_ALLOWED,
+        )
+    return "/api/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 class Answer(NamedTuple):
