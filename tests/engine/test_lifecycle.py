@@ -382,3 +382,18 @@ async def test_a_kafka_broker_says_that_it_is_not_supported_yet() -> None:
         await w.settle()
         assert w.kube.condition(broker) == ("False", "UnsupportedByBroker")
         assert w.kube.condition(queue) == ("Unknown", "RefNotReady")
+
+
+async def test_a_name_that_may_not_be_chosen_is_not_kept_from_whom_it_belongs_to() -> None:
+    async with world() as w:
+        w.make_broker()
+        await w.start()
+        thief = w.make_queue("mine-now", "shop", physicalName="billing.invoices")
+        ghost = w.make_user("ghost", "shop", username="billing.worker")
+        await w.advance(2)
+        user, queue = w.make_user("worker"), w.make_queue("invoices", consumers=[{"name": "worker"}])
+        await w.advance(5)
+        assert w.ready(user, queue)
+        assert w.kube.condition(thief) == ("False", "NameNotAllowed")
+        assert w.kube.condition(ghost) == ("False", "NameNotAllowed")
+        assert 'must start with "shop."' in w.kube.message(thief)

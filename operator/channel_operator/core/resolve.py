@@ -67,11 +67,17 @@ def grant_lists(spec: QueueSpec) -> list[tuple[Role, tuple[ObjectRef, ...]]]:
 
 
 def claim_of(manifest: Manifest, view: View) -> Claim | None:
-    """Return the native name that an object claims; None while its Broker is not there to say the rules."""
+    """Return the native name that an object claims; None while its Broker is not there to say the rules.
+
+    A name that the rules do not allow is no claim: it would keep the name from the one it belongs to.
+    """
     if manifest.refs.broker is None or manifest.key.kind is Kind.BROKER:
         return None
     broker = view.get(manifest.refs.broker)
     if broker is None or not isinstance(broker.spec, BrokerSpec):
+        return None
+    own_user = view.own_user(broker.key)
+    if naming.check_stated(broker.spec, manifest.key, manifest.refs.name, own_user=own_user) is not None:
         return None
     name = naming.native_name(broker.spec, manifest.key, manifest.refs.name)
     if manifest.key.kind is Kind.BROKER_USER:
