@@ -216,6 +216,24 @@ def test_the_oldest_claimant_holds_a_name_and_the_next_one_is_woken_when_it_goes
     assert other in heard.take()
 
 
+def test_a_user_that_loses_its_name_to_one_on_another_broker_of_the_cluster_wakes_its_channels() -> None:
+    heard, second = Heard(), Key(Kind.BROKER, "messaging", "second")
+    shared = {"brokerRef": {"name": "second", "namespace": "messaging"}, "username": "shared"}
+    older = Key(Kind.BROKER_USER, "shop", "b")
+    for number, broker in enumerate((BROKER, second)):
+        heard.store.event(None, body(broker, SPECS[Kind.BROKER][0], uid=f"b{number}", version=1))
+    heard.store.event(None, body(older, shared, uid="older", version=2))
+    heard.store.event(
+        None, body(USER, {**shared, "brokerRef": {**shared["brokerRef"], "name": "main"}}, uid="u", version=3)
+    )
+    heard.store.event(None, body(QUEUE, SPECS[Kind.QUEUE][3], uid="q", version=4))
+    heard.store.learnt(BROKER, Capabilities("Fake", "4.3.6", "one/a", "one"), "operator")
+    heard.take()
+    heard.store.learnt(second, Capabilities("Fake", "4.3.6", "one/b", "one"), "operator")
+    assert heard.store.holder(Claim("users of one", "shared")) == older
+    assert {USER, QUEUE} <= heard.take()
+
+
 # -- any order of events ---------------------------------------------------------------------------------------------
 
 KEYS = [

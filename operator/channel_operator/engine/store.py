@@ -259,7 +259,7 @@ class Store:
         if claim is not None:
             self._claims[key] = claim
             rivals = self._claimants.setdefault(claim, set())
-            dirty |= rivals
+            dirty |= self._with_dependants(rivals)
             rivals.add(key)
         return dirty
 
@@ -271,7 +271,10 @@ class Store:
         rivals.discard(key)
         if not rivals:
             del self._claimants[claim]
-        # Whoever takes the name over may be named by channels of its own.
+        return self._with_dependants(rivals)
+
+    def _with_dependants(self, rivals: Collection[Key]) -> set[Key]:
+        """Return these and the channels that name them: who holds a name decides what those may grant."""
         return set(rivals).union(*(self._dependants.get(rival, set()) for rival in rivals))
 
     def _reclaim_all(self, broker: Key) -> set[Key]:
