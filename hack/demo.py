@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -51,7 +52,7 @@ def main() -> int:
     try:
         return _run(stage, folder)
     except KeyboardInterrupt:
-        stage.line("\nstopped; nothing is left behind")
+        stage.line("\ninterrupted; nothing is left behind")
         return 130
     except (LabError, GaveUpError, ApiError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -86,9 +87,8 @@ def _run(stage: Stage, folder: Path) -> int:
             stage.promise(number, title, show)
         recording.stop()
         code = stage.verdict()
-        if os.environ.get("DEMO_EXIT"):
-            return code
-        _stay(stage, world, folder)
+        if not os.environ.get("DEMO_EXIT"):
+            _stay(stage, world, folder)
     return code
 
 
@@ -147,7 +147,9 @@ def _stay(stage: Stage, world: World, folder: Path) -> None:
     where = f"https://localhost:{world.rabbitmq.management_port}"
     stage.line(f"RabbitMQ's own console: {where}, user {world.rabbitmq.admin_user}, password in {password}")
     stage.line("Ctrl-C ends it and leaves nothing behind.")
-    threading.Event().wait()
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    stage.line("\nstopping ...")
 
 
 if __name__ == "__main__":
