@@ -254,6 +254,22 @@ async def test_a_slow_broker_is_waited_for(through: RabbitMQTarget, proxy: Fault
     await scene.settle(resolved_queue("a.q"))
 
 
+async def test_a_broker_that_freezes_leaves_no_plane_waiting_for_ever(newest: RabbitMQ) -> None:
+    session = open_session(connection_to(newest, "op"), Calls())
+    try:
+        assert await session.probe_data_plane() is None
+        newest.pause()
+        try:
+            assert "no answer in time" in (await session.probe_data_plane() or "")
+            with pytest.raises(Unreachable, match="no answer in time"):
+                await session.probe()
+        finally:
+            newest.resume()
+        assert await session.probe_data_plane() is None
+    finally:
+        await session.close()
+
+
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 

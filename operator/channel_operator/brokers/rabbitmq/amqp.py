@@ -6,12 +6,13 @@ Decides whether clients could log in. Blocking calls run in a thread for each co
 import asyncio
 import contextlib
 import ssl
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from channel_operator.brokers.base import Connection, Recorder
 from channel_operator.brokers.rabbitmq import failures
@@ -23,7 +24,7 @@ __all__ = ["DataPlane"]
 
 _SECONDS: Final = 4.0
 _HEARTBEAT: Final = 3  # seconds; pika gives a silent connection up 5 s later
-_THREADS: Final = 4
+_CONNECTIONS: Final = 4
 _NOT_FOUND: Final = 404
 
 _T = TypeVar("_T")
@@ -41,11 +42,7 @@ class DataPlane:
         self._address = next(iter(rabbitmq.clients.addresses), None)
         self._rules = AddressRules(connection.allowed_hosts, only=connection.only_allowed_hosts)
         self._recorder = recorder
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="amqp")
-
-    def close(self) -> None:
-        """Let the threads end; one that waits for a silent broker ends by its heartbeat."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     @property
     def is_configured(self) -> bool:
@@ -84,7 +81,8 @@ class DataPlane:
             parameters = self._parameters(addresses[0], int(port), host)
             # pika has no time limit for opening a channel: the heartbeat ends the thread, this ends the waiting.
             async with asyncio.timeout(3 * _SECONDS):
-                result = await loop.run_in_executor(self._threads, _use, parameters, action)
+                async with self._slots:
+                    result = await _in_thread(lambda: _use(parameters, action))
             outcome = "ok"
         except pika.exceptions.AMQPError as error:
             raise Unreachable(f"{where}: {_words(error, self._connection.username, self._vhost)}") from None
@@ -114,6 +112,33 @@ class DataPlane:
         )
 
 
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run blocking work in a thread of its own. One that hangs holds up neither the loop nor the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, error: BaseException | None) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("_T", result))
+
+    def run() -> None:
+        result: _T | None = None
+        failure: BaseException | None = None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 (it is raised again where it is awaited)
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="amqp", daemon=True).start()
+    return await done
+
+
 @contextlib.contextmanager
 def _opened(parameters: Any) -> Iterator[Any]:
     connection = pika.BlockingConnection(parameters)
@@ -133,11 +158,16 @@ def _use(parameters: Any, action: Callable[[Any], _T]) -> _T:
     try:
         with _opened(parameters) as connection:
             return action(connection.channel())
-    except pika.exceptions.AMQPConnectionError as error:
-        inner = next((one for one in _nested(error) if isinstance(one, OSError)), None)
+    except (pika.exceptions.AMQPConnectionError, AMQPConnectorException) as error:
+        causes = list(_nested(error))
+        inner = next((one for one in causes if isinstance(one, OSError)), None)
         if inner is not None:
             raise inner from None
-        raise
+        if any(isinstance(one, AMQPConnectorStackTimeout) for one in causes):
+            raise TimeoutError from None
+        if isinstance(error, pika.exceptions.AMQPError):
+            raise
+        raise pika.exceptions.AMQPConnectionError(*causes) from None
 
 
 def _nested(error: BaseException) -> Iterator[BaseException]:

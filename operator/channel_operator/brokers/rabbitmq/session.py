@@ -51,5 +51,4 @@ class RabbitMQSession:
 
     async def close(self) -> None:
         """See `brokers.base.Session.close`."""
-        self._data_plane.close()
         await self._client.close()
