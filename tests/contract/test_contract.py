@@ -204,7 +204,8 @@ async def test_a_user_of_somebody_else_is_neither_taken_over_nor_deleted(scene: 
     refused = errors[stranger.id]
     assert isinstance(refused, Blocked)
     assert refused.reason == Reason.ADOPTION_REFUSED
-    deletion = replace(creation[0], action=Action.DELETE, desired=None, observed=creation[0].desired)
+    (change,) = (change for change in creation if change.id == stranger.id)
+    deletion = replace(change, action=Action.DELETE, desired=None, observed=change.desired)
     (outcome,) = await scene.session.apply([deletion])
     assert outcome.kept
     assert (await scene.picture())[stranger.id] == before
