@@ -88,6 +88,7 @@ def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, 
     cluster.kubectl(
         "apply", f"-f={examples.EXAMPLES / 'namespaces.yaml'}", f"-f={examples.EXAMPLES / name / 'channels.yaml'}"
     )
+    examples_broker.purge()
     for step in STEPS[name]:
         cluster.wait_ready("BrokerUser", step.namespace, step.user)
         binding = BindingFolder.of(cluster, step.namespace, step.user, tmp_path / step.user)
@@ -101,6 +102,8 @@ def test_jobs_of_a_worker_that_dies_go_to_another(examples_broker: Site, tmp_pat
     folder = examples.EXAMPLES / "competing-consumers"
     cluster = examples_broker.cluster
     cluster.apply(folder / "channels.yaml")
+    cluster.wait_ready("Queue", "shop", "thumbnails")
+    examples_broker.purge()
     uploader = BindingFolder.of(cluster, "shop", "uploader", tmp_path / "uploader")
     worker = BindingFolder.of(cluster, "shop", "thumbnailer", tmp_path / "thumbnailer")
     command = [sys.executable, "client.py", "--binding", str(worker.path), "work", "--seconds", "600"]

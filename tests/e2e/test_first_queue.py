@@ -23,6 +23,7 @@ def first_queue(examples_broker: Site) -> Site:
     assert block
     examples_broker.cluster.apply(block[1])
     examples_broker.cluster.wait_ready("Queue", "billing", "invoices")
+    examples_broker.purge()
     return examples_broker
 
 

@@ -143,6 +143,11 @@ class Site:
         """Return the vhost's queues by name."""
         return {one["name"]: one for one in self.rabbit("GET", "/api/queues/{vhost}")}
 
+    def purge(self) -> None:
+        """Empty every queue of the vhost."""
+        for name in self.native_queues():
+            self.rabbit("DELETE", f"/api/queues/{{vhost}}/{quote(name, safe='')}/contents")
+
     def permissions(self) -> dict[str, Object]:
         """Return the vhost's permissions by user, without the administrator's."""
         found = self.rabbit("GET", "/api/vhosts/{vhost}/permissions")
