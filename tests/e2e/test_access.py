@@ -1,6 +1,7 @@
 """Who may do what, tried by real clients with the credentials that came out: the list on the channel, and no more."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pika.exceptions
@@ -89,19 +90,21 @@ def _shaping(market: Market) -> dict[str, Operation]:
 
 
 def _reading(*queues: str) -> dict[str, Operation]:
-    found: dict[str, Operation] = {}
-    for queue in queues:
-        found[f"get from {queue}"] = lambda c, q=queue: c.basic_get(q)
-        found[f"consume from {queue}"] = lambda c, q=queue: c.basic_consume(q, lambda *_: None)
-        found[f"purge {queue}"] = lambda c, q=queue: c.queue_purge(q)
-    return found
+    def ways(queue: str) -> dict[str, Operation]:
+        return {
+            f"get from {queue}": lambda c: c.basic_get(queue),
+            f"consume from {queue}": lambda c: c.basic_consume(queue, lambda *_: None),
+            f"purge {queue}": lambda c: c.queue_purge(queue),
+        }
+
+    return {name: way for queue in queues for name, way in ways(queue).items()}
 
 
 def _sending(*targets: tuple[str, str]) -> dict[str, Operation]:
-    found: dict[str, Operation] = {}
-    for exchange, key in targets:
-        found[f"publish to {exchange!r} with {key!r}"] = lambda c, e=exchange, k=key: c.basic_publish(e, k, b"x")
-    return found
+    def way(exchange: str, key: str) -> Operation:
+        return lambda c: c.basic_publish(exchange, key, b"x")
+
+    return {f"publish to {exchange!r} with {key!r}": way(exchange, key) for exchange, key in targets}
 
 
 def _everything_refused(client: Client, operations: dict[str, Operation]) -> None:
@@ -243,7 +246,7 @@ def test_only_the_user_taken_off_the_list_loses_its_open_connection(site: Site) 
         site.cluster.apply(site.queue(shop, "orders", producers=[{"name": "sender"}], consumers=[{"name": "receiver"}]))
         for dismissed in (dismissed_sender, dismissed_receiver):
             wait_until(
-                lambda one=dismissed: _is_cut_off(one),
+                partial(_is_cut_off, dismissed),
                 f"{dismissed.username} is cut off",
                 describe=site.cluster.evidence,
             )

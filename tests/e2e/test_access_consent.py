@@ -1,5 +1,7 @@
 """The Broker's owner decides which namespaces come in: nothing without consent, nothing lost when it is taken back."""
 
+from functools import partial
+
 import pika.exceptions
 
 from tests.harness.amqp import Client
@@ -84,7 +86,7 @@ def test_consent_taken_back_closes_the_access_and_keeps_the_messages_and_given_a
 
         _relabel(site.cluster, shop, dict.fromkeys(site.label))
         for one in (sender, open_connection):
-            wait_until(lambda c=one: _is_cut_off(c), f"{one.username} is cut off", describe=site.cluster.evidence)
+            wait_until(partial(_is_cut_off, one), f"{one.username} is cut off", describe=site.cluster.evidence)
     wait_until(
         lambda: not {f"{shop}.sender", f"{shop}.receiver"} & _users(site),
         "the users are gone from the broker",

@@ -9,6 +9,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.install import Installation, install
 from tests.harness.process import Operator
 from tests.harness.site import Site
+from tests.harness.waiting import wait_until
 from tests.lab.proxy import FaultProxy
 from tests.lab.rabbitmq_install import Version
 from tests.lab.setup import Lab
@@ -74,6 +75,17 @@ class World:
     def site(self, **options: Any) -> Site:
         """Make a Broker on a vhost of its own on this RabbitMQ; options: see Site."""
         return Site(self.cluster, self.rabbitmq, **options).start()
+
+    def look(self, site: Site) -> None:
+        """Have the first operator look at a site's whole broker, and wait until it has."""
+
+        def last() -> float:
+            name = "channel_operator_broker_observed_timestamp_seconds"
+            return self.operator.metrics().total(name, broker=f"{site.home}/main")
+
+        before = last()
+        self.cluster.look_now(site.home, "main")
+        wait_until(lambda: last() > before, "the whole broker is looked at", describe=self.last_words)
 
     def stop(self) -> None:
         """Stop everything; a frozen part is ended too."""

@@ -112,7 +112,8 @@ class BrokerReport:
         manifest = self._context.store.get(self._context.broker)
         if manifest is None or not isinstance(manifest.spec, BrokerSpec):
             return []
-        owned: Collection[ResourceId] = state.desired.ids()
+        # Users of ours belong to the whole cluster: other Brokers may stand for them, and what none does is removed.
+        owned: Collection[ResourceId] = {*state.desired.ids(), *state.driver.leftovers(state.picture)}
         found = set()
         for rid in state.picture:
             name = state.driver.name_of(rid) if rid not in owned else None
