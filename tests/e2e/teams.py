@@ -22,7 +22,14 @@ def make_team(site: Site, queues: Mapping[str, Mapping[str, Any]]) -> str:
         site.cluster.wait_ready("Queue", team, name)
     for name in ("sender", "receiver"):
         site.cluster.wait_ready("BrokerUser", team, name)
+    for name in queues:
+        # Ready does not wait for users; nothing shall be on its way when the test begins.
+        site.cluster.wait_for("Queue", team, name, _all_granted, "shows every grant as given")
     return team
+
+
+def _all_granted(found: Object) -> bool:
+    return {one["state"] for one in found["status"].get("grants") or ()} == {"Granted"}
 
 
 def send(site: Site, team: str, *queues: str) -> None:

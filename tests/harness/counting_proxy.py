@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -22,6 +23,8 @@ from tests.lab.tls import Certificate
 __all__ = ["CountingProxy", "Request", "is_write"]
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "content-length", "te", "trailer"}
+_ROUNDS = 10
+"""Rounds of the event loop in which aborted connections close their sockets."""
 _Result = TypeVar("_Result")
 
 
@@ -72,6 +75,7 @@ class CountingProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="counting-proxy", daemon=True)
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.ServerRunner | None = None
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
 
     @property
     def url(self) -> str:
@@ -126,6 +130,9 @@ class CountingProxy:
         return context
 
     async def _finish(self) -> None:
+        # An orderly end of TLS would wait for the clients' part.
+        for transport in list(self._transports):
+            transport.abort()
         if self._session is not None:
             await self._session.close()
         if self._runner is not None:
@@ -134,9 +141,13 @@ class CountingProxy:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         request = Request(incoming.method, incoming.raw_path)
+        if incoming.transport is not None:
+            self._transports.add(incoming.transport)
         body = await incoming.read()
         if not self.before(request):
             return _broken(incoming)
