@@ -1,0 +1,353 @@
+"""What one manifest stands for: every standing, and every problem in the words that its user reads."""
+
+from typing import Any
+
+import pytest
+
+from channel_operator.api.meta import FORCE_RELEASE, RECONCILE, Kind
+from channel_operator.core.model import Capabilities, Key, Removal, ResolvedQueue, ResolvedUser, Secret
+from channel_operator.core.resolve import Standing, broker_problems, resolve
+from channel_operator.core.view import Manifest
+from tests.unit.core.samples import CAPABILITIES, MAIN, PlainView, broker, manifest, queue, user, view
+
+DISABLED = {RECONCILE: "Disabled"}
+FORCED = {FORCE_RELEASE: "true"}
+KAFKA: dict[str, Any] = {"rabbitmq": None, "kafka": {"bootstrapServers": ["kafka:9093"]}}
+
+
+def check(
+    found: Manifest, seen: PlainView, *, grace_over: bool = True
+) -> tuple[Standing, list[tuple[str, str, str | None, str, bool]]]:
+    """Return the standing and the problems, each as (reason, condition, field, message, stalled)."""
+    seen.manifests.setdefault(found.key, found)
+    answer = resolve(found, seen, grace_over=grace_over)
+    return answer.standing, [(str(p.reason), str(p.condition), p.field, p.message, p.stalled) for p in answer.problems]
+
+
+# -- standings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "main", "expected"),
+    [
+        (queue(), {}, Standing.ACCEPTED),
+        (user("worker"), {}, Standing.ACCEPTED),
+        (queue(managementPolicy="Observe"), {}, Standing.ACCEPTED),
+        (queue(annotations=DISABLED), {}, Standing.HELD),
+        (queue(messageTTL="soon"), {}, Standing.HELD),
+        (queue(messageTTL="soon", annotations=DISABLED), {}, Standing.HELD),
+        (manifest(Kind.TOPIC, "events"), {}, Standing.HELD),
+        (queue(), {"annotations": DISABLED}, Standing.HELD),
+        (queue(), {"deleted": True}, Standing.HELD),
+        (queue(owned="created:x"), {"deleted": True}, Standing.ACCEPTED),
+        (queue(), {"allowedNamespaces": {"from": "Same"}}, Standing.DENIED),
+        (queue(messageTTL="soon"), {"allowedNamespaces": {"from": "Same"}}, Standing.DENIED),
+        (queue(annotations=DISABLED), {"allowedNamespaces": {"from": "Same"}}, Standing.HELD),
+        (queue(physicalName="shop.x"), {}, Standing.WAITING),
+        (manifest(Kind.SUBSCRIPTION, "audit"), {}, Standing.WAITING),
+        (queue(brokerRef={"name": "absent"}), {}, Standing.WAITING),
+        (queue(), KAFKA, Standing.WAITING),
+        (queue(deleted=True), {}, Standing.DELETED),
+        (queue(deleted=True, messageTTL="soon"), {}, Standing.DELETED),
+        (queue(deleted=True), {"allowedNamespaces": {"from": "Same"}}, Standing.DELETED),
+        (user("worker", deleted=True), {}, Standing.DELETED),
+        (queue(deleted=True, annotations=DISABLED), {}, Standing.RELEASED),
+        (queue(deleted=True, annotations=FORCED), {}, Standing.RELEASED),
+        (queue(deleted=True, managementPolicy="Observe"), {}, Standing.RELEASED),
+        (queue(deleted=True), {"managementPolicy": "Observe"}, Standing.RELEASED),
+        (queue(deleted=True, brokerRef={"name": "absent"}), {}, Standing.RELEASED),
+        (queue(deleted=True), KAFKA, Standing.WAITING),
+    ],
+)
+def test_how_an_object_stands_towards_its_broker(found: Manifest, main: dict[str, Any], expected: Standing) -> None:
+    assert check(found, view(broker(**main)))[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [(None, None), ("Delete", Removal.DELETE), ("DeleteIfEmpty", Removal.DELETE_IF_EMPTY)],
+)
+def test_a_deleted_object_says_how_its_messages_go(policy: str | None, expected: Removal | None) -> None:
+    found = queue(deleted=True, **({"deletionPolicy": policy} if policy else {}))
+    subject = resolve(found, view(broker(), found), grace_over=True).subject
+    assert subject is not None
+    assert (subject.name, subject.removal) == ("billing.invoices", expected)
+
+
+# -- problems --------------------------------------------------------------------------------------------------------
+
+BROKER_REF = "spec.brokerRef"
+
+
+@pytest.mark.parametrize(
+    ("found", "others", "expected"),
+    [
+        (
+            queue(brokerRef={"name": "absent"}),
+            [broker()],
+            (
+                "RefNotFound",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: there is no Broker "billing/absent" (yet). Create it, or correct the reference.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(**KAFKA)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is not accepted itself; see its status.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(deleted=True)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is being deleted. Use another one.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(annotations=DISABLED)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is disabled by annotation; nothing is written to it.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(allowedNamespaces={"from": "Same"})],
+            (
+                "RefNotPermitted",
+                "ResolvedRefs",
+                BROKER_REF,
+                (
+                    'spec.brokerRef: Broker "messaging/main" does not admit namespace "billing". '
+                    "Ask its owner to admit it in spec.allowedNamespaces."
+                ),
+                True,
+            ),
+        ),
+        (
+            queue(retry={"maxDeliveries": 0}),
+            [broker()],
+            (
+                "InvalidSpec",
+                "Accepted",
+                "spec.retry.maxDeliveries",
+                "spec.retry.maxDeliveries: must be 1 or more",
+                True,
+            ),
+        ),
+        (
+            manifest(Kind.TOPIC, "events"),
+            [broker()],
+            (
+                "UnsupportedByBroker",
+                "Accepted",
+                None,
+                "A Topic cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+                True,
+            ),
+        ),
+        (
+            manifest(Kind.SUBSCRIPTION, "audit"),
+            [],
+            (
+                "UnsupportedByBroker",
+                "Accepted",
+                None,
+                "A Subscription cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+                True,
+            ),
+        ),
+        (
+            queue(physicalName="shop.orders"),
+            [broker()],
+            (
+                "NameNotAllowed",
+                "Accepted",
+                "spec.physicalName",
+                (
+                    'spec.physicalName: "shop.orders" must start with "billing." (naming.physicalName: WithinPrefix on '
+                    "the Broker). Choose such a name or remove the field."
+                ),
+                True,
+            ),
+        ),
+        (
+            user("worker", username="operator"),
+            [broker(naming={"physicalName": "Any"})],
+            (
+                "NameNotAllowed",
+                "Accepted",
+                "spec.username",
+                'spec.username: "operator" is the user the operator itself logs in with. Choose another username.',
+                True,
+            ),
+        ),
+        (
+            queue("young"),
+            [broker(), queue("elder", age=5, physicalName="billing.young")],
+            (
+                "NameConflict",
+                "Accepted",
+                "spec.physicalName",
+                (
+                    'The channel name "billing.young" on Broker messaging/main belongs to the older Queue billing/elder. '
+                    "Choose another metadata.name or spec.physicalName."
+                ),
+                True,
+            ),
+        ),
+        (
+            user("young", username="shared"),
+            [broker(naming={"physicalName": "Any"}), user("elder", "shop", age=5, username="shared")],
+            (
+                "NameConflict",
+                "Accepted",
+                "spec.username",
+                (
+                    'The user name "shared" on Broker messaging/main belongs to an older object elsewhere. '
+                    "Choose another metadata.name or spec.username."
+                ),
+                True,
+            ),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_each_problem_in_words(
+    found: Manifest, others: list[Manifest], expected: tuple[str, str, str | None, str, bool]
+) -> None:
+    assert check(found, view(*others, found))[1] == [expected]
+
+
+def test_a_missing_consent_is_no_error_before_its_grace_is_over() -> None:
+    seen = view(broker(allowedNamespaces={"from": "Same"}))
+    _, [problem] = check(queue(), seen, grace_over=False)
+    assert problem[0] == "RefNotPermitted"
+    assert problem[-1] is False
+
+
+def test_what_is_wrong_twice_is_told_twice() -> None:
+    _, problems = check(queue(messageTTL="soon", brokerRef={"name": "absent"}), view())
+    assert [p[0] for p in problems] == ["InvalidSpec", "RefNotFound"]
+
+
+def test_a_name_is_one_channel_whatever_the_kind() -> None:
+    topic = manifest(Kind.TOPIC, "invoices", age=5)
+    standing, [problem] = check(queue(), view(broker(), topic))
+    assert standing is Standing.WAITING
+    assert "belongs to the older Topic billing/invoices" in problem[3]
+
+
+def test_a_user_and_a_queue_may_bear_one_name() -> None:
+    assert check(queue("same"), view(broker(), user("same", age=5)))[0] is Standing.ACCEPTED
+
+
+def test_an_object_that_goes_keeps_its_name_until_it_is_gone() -> None:
+    leaving = queue("elder", age=5, deleted=True, physicalName="billing.young")
+    assert check(queue("young"), view(broker(), leaving))[0] is Standing.WAITING
+
+
+# -- what an accepted object brings ----------------------------------------------------------------------------------
+
+
+def test_the_manifest_wins_over_the_brokers_defaults_which_win_over_nothing() -> None:
+    main = broker(defaults={"retry": {"maxDeliveries": 3}, "limits": {"maxMessages": 10}, "replicas": 3})
+    found = queue(limits={"maxMessages": 99})
+    resolved = resolve(found, view(main, found), grace_over=True).resolved
+    assert isinstance(resolved, ResolvedQueue)
+    assert resolved.spec.retry is not None
+    assert resolved.spec.retry.max_deliveries == 3
+    assert resolved.spec.limits is not None
+    assert resolved.spec.limits.max_messages == 99
+    assert resolved.spec.replicas == 3
+    assert resolved.stated.retry is None
+
+
+def test_grants_come_with_their_roles_and_reports() -> None:
+    found = queue(
+        producers=[{"name": "worker"}],
+        consumers=[{"name": "absent"}],
+        deadLetter={"consumers": [{"name": "worker"}]},
+    )
+    answer = resolve(found, view(broker(), found, user("worker")), grace_over=True)
+    assert isinstance(answer.resolved, ResolvedQueue)
+    assert [(g.username, str(g.role)) for g in answer.resolved.grants] == [
+        ("billing.worker", "Producer"),
+        ("billing.worker", "DeadLetterConsumer"),
+    ]
+    assert [str(r.state) for r in answer.grants] == ["Granted", "Missing", "Granted"]
+
+
+def test_a_users_password_is_carried_and_never_shown() -> None:
+    found = user("worker")
+    answer = resolve(found, view(broker(), found), grace_over=True, password=Secret("hush-hush"))
+    assert isinstance(answer.resolved, ResolvedUser)
+    assert answer.resolved.password == Secret("hush-hush")
+    assert "hush-hush" not in repr(answer)
+
+
+# -- Brokers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "message"),
+    [
+        (broker(), None, None),
+        (
+            broker(**KAFKA),
+            "UnsupportedByBroker",
+            (
+                "spec.kafka: Kafka is not supported by this version of the operator yet. "
+                "Use a Broker with spec.rabbitmq, or wait for it."
+            ),
+        ),
+        (
+            broker(brake={"maxDeletions": 1}),
+            "UnsupportedByBroker",
+            (
+                "spec.brake: the brake on mass deletion is not supported by this version of the operator yet. "
+                "Remove it; deletionPolicy Retain keeps messages."
+            ),
+        ),
+        (broker(credentials={}), "InvalidSpec", None),
+    ],
+    ids=["fine", "kafka", "brake", "invalid"],
+)
+def test_which_broker_can_be_worked_with(found: Manifest, reason: str | None, message: str | None) -> None:
+    problems = broker_problems(found, view(found))
+    assert [str(p.reason) for p in problems] == ([reason] if reason else [])
+    if message:
+        assert problems[0].message == message
+
+
+def test_of_two_brokers_with_one_identity_the_younger_stands_back() -> None:
+    younger = manifest(Kind.BROKER, "second", "messaging", age=1)
+    seen = view(broker(), younger)
+    assert broker_problems(younger, seen) == ()
+    second = Key(Kind.BROKER, "messaging", "second")
+    seen.known = {MAIN: CAPABILITIES, second: CAPABILITIES}
+    assert broker_problems(seen.manifests[MAIN], seen) == ()
+    [problem] = broker_problems(younger, seen)
+    assert problem.reason == "NameConflict"
+    assert problem.message == (
+        "The older Broker messaging/main leads to the same virtual host. Use that one (it can admit other namespaces "
+        "in spec.allowedNamespaces) and delete this one."
+    )
+    seen.known[second] = Capabilities("RabbitMQ", "4.3.6", "cluster//other", "cluster")
+    assert broker_problems(younger, seen) == ()
