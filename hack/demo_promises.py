@@ -144,12 +144,19 @@ class Promises:
         return [f"by hand, a binding deleted and a permission widened: noticed and repaired ({len(told)} Events)"]
 
     def _steady(self) -> str:
-        before, requests = self._quiet(), self._requests()
+        before, secrets, requests = self._quiet(), self._secrets(), self._requests()
         for _ in range(_LOOKS):
             self._look()
         expect(self._quiet(), before, "writes to broker and API server in a steady system")
+        expect(self._secrets(), secrets, "versions of the Secrets in a steady system")
         self._look_costs = (self._requests() - requests) / _LOOKS
-        return "three looks at the whole broker with nothing changed: 0 writes to RabbitMQ, 0 to the API server"
+        written = "0 writes to RabbitMQ, 0 to the API server but the Lease"
+        return f"three looks at the whole broker with nothing changed: {written}"
+
+    def _secrets(self) -> dict[str, str]:
+        """Return the version of every Secret; a write to one counts under the same verb as renewing the Lease."""
+        found = [one["metadata"] for one in self.cluster.objects("Secret")]
+        return {f"{one['namespace']}/{one['name']}": one["resourceVersion"] for one in found}
 
     def _look(self) -> None:
         """Have the operator look at the whole broker."""
@@ -267,7 +274,7 @@ class Promises:
         speed = f"all Ready after {seconds:.1f} s, {_MANY / seconds:.0f} a second"
         return [
             f"{_MANY} Queues applied one by one: {speed}; `make bench` compares that with the servers' raw limit",
-            f"a look at the whole broker: {cost:.0f} requests, no more than before them",
+            f"a look at the whole broker: {cost:.0f} requests to the management API, no more than before them",
         ]
 
 

@@ -192,3 +192,15 @@ def test_the_operator_never_writes_the_spec(first_queue: Site, cluster: Cluster)
         for entry in found["metadata"]["managedFields"]:
             assert "f:spec" not in entry["fieldsV1"] or entry["manager"] == "tests", entry["manager"]
     assert cluster is first_queue.cluster
+
+
+def test_a_queue_made_by_hand_after_the_last_look_is_not_taken_for_the_operators_own(site: Site) -> None:
+    shop = site.namespace("shop")
+    body = {"durable": True, "arguments": {"x-queue-type": "classic"}}
+    site.rabbit("PUT", f"/api/queues/{{vhost}}/{shop}.other", body)
+    site.cluster.apply(site.queue(shop, "other", deletionPolicy="Delete"))
+    refused = site.cluster.wait_reason("Queue", shop, "other", "AdoptionRefused")
+    assert "channel-operator.dev/owned" not in refused["metadata"].get("annotations", {})
+    site.cluster.delete("Queue", shop, "other")
+    site.cluster.wait_gone("Queue", shop, "other")
+    assert f"{shop}.other" in site.native_queues()
