@@ -1,0 +1,83 @@
+"""What changed at the broker without a word in the manifests: told, put right, or left."""
+
+import pytest
+
+from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, Permission, Queue
+from channel_operator.core.model import Secret
+from tests.engine.world import world
+
+FITTING = Queue(
+    "billing.invoices",
+    "quorum",
+    arguments=(("x-dead-letter-exchange", "billing.invoices_dlx"), ("x-queue-type", "quorum")),
+)
+
+
+OTHER = Queue("billing.invoices", "classic", arguments=(("x-max-length", 10),))
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+async def test_a_foreign_binding_is_removed_from_our_queue_and_left_on_an_adopted_one(*, adopted: bool) -> None:
+    async with world() as w:
+        w.make_broker()
+        if adopted:
+            w.put(FITTING)
+        queue = w.make_queue("invoices")
+        await w.start()
+        await w.advance(10)
+        stranger = Binding("amq.topic", "billing.invoices", routing_key="all")
+        w.put(stranger)
+        await w.advance(400)
+        assert (stranger.id in w.broker.resources) is adopted
+        assert w.kube.told(queue).count("DriftCorrected") == (0 if adopted else 1)
+        assert w.counts.corrected["Binding"] == (0 if adopted else 1)
+
+
+async def test_drift_is_seen_told_and_put_right() -> None:
+    async with world() as w:
+        w.make_broker()
+        user, queue = w.make_user("worker"), w.make_queue("invoices", consumers=[{"name": "worker"}])
+        await w.start()
+        await w.advance(10)
+        w.take(Exchange("billing.invoices_in", "fanout").id)
+        w.put(Permission("billing.worker", "^$", ".*", "^(?:billing\\.(?:invoices))$"))
+        await w.advance(400)
+        assert w.names("Exchange") == {"billing.invoices_in"}
+        assert w.permission("billing.worker").write == "^$"  # type: ignore[union-attr]
+        assert w.kube.told(queue)[-1] == "DriftCorrected"
+        assert w.kube.told(user)[-1] == "DriftCorrected"
+        assert w.counts.detected == w.counts.corrected == {"Exchange": 1, "Permission": 1}
+        assert w.ready(user, queue)
+
+
+async def test_a_user_deleted_by_hand_comes_back_with_its_password_also_after_a_restart() -> None:
+    async with world() as w:
+        w.make_broker()
+        user = w.make_user("worker")
+        w.make_queue("invoices", consumers=[{"name": "worker"}])
+        await w.start()
+        await w.advance(10)
+        password = w.kube.entries("billing", "worker-binding")["password"]
+        await w.restart()
+        w.take(w.user("billing.worker").id)  # type: ignore[union-attr]
+        w.take(w.permission("billing.worker").id)  # type: ignore[union-attr]
+        await w.advance(400)
+        assert w.user("billing.worker").password == Secret(password)  # type: ignore[union-attr]
+        assert "invoices" in w.permission("billing.worker").read  # type: ignore[union-attr]
+        assert w.ready(user)
+
+
+async def test_a_queue_changed_by_hand_into_what_cannot_be_mended_is_told_and_heals_when_it_is_gone() -> None:
+    async with world() as w:
+        w.make_broker()
+        queue = w.make_queue("invoices")
+        await w.start()
+        await w.advance(10)
+        w.put(OTHER)
+        await w.advance(400)
+        assert w.kube.condition(queue) == ("False", "ImmutableOnBroker")
+        assert w.queue("billing.invoices") == OTHER
+        w.take(OTHER.id)
+        await w.advance(400)
+        assert w.ready(queue)
+        assert w.queue("billing.invoices").type == "quorum"  # type: ignore[union-attr]

@@ -1,0 +1,195 @@
+"""Every problem that resolve can find, in the words that its user reads."""
+
+from typing import Any
+
+import pytest
+
+from channel_operator.api.meta import RECONCILE, Kind
+from channel_operator.core.resolve import Standing, resolve
+from channel_operator.core.view import Manifest
+from tests.unit.core.samples import PlainView, broker, manifest, queue, user, view
+
+DISABLED = {RECONCILE: "Disabled"}
+
+
+KAFKA: dict[str, Any] = {"rabbitmq": None, "kafka": {"bootstrapServers": ["kafka:9093"]}}
+
+
+def check(
+    found: Manifest, seen: PlainView, *, grace_over: bool = True
+) -> tuple[Standing, list[tuple[str, str, str | None, str, bool]]]:
+    """Return the standing and the problems, each as (reason, condition, field, message, stalled)."""
+    seen.manifests.setdefault(found.key, found)
+    answer = resolve(found, seen, grace_over=grace_over)
+    return answer.standing, [(str(p.reason), str(p.condition), p.field, p.message, p.stalled) for p in answer.problems]
+
+
+BROKER_REF = "spec.brokerRef"
+
+
+@pytest.mark.parametrize(
+    ("found", "others", "expected"),
+    [
+        (
+            queue(brokerRef={"name": "absent"}),
+            [broker()],
+            (
+                "RefNotFound",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: there is no Broker "billing/absent" (yet). Create it, or correct the reference.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(**KAFKA)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is not accepted itself; see its status.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(deleted=True)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is being deleted. Use another one.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(annotations=DISABLED)],
+            (
+                "RefNotReady",
+                "ResolvedRefs",
+                BROKER_REF,
+                'spec.brokerRef: Broker "messaging/main" is disabled by annotation; nothing is written to it.',
+                False,
+            ),
+        ),
+        (
+            queue(),
+            [broker(allowedNamespaces={"from": "Same"})],
+            (
+                "RefNotPermitted",
+                "ResolvedRefs",
+                BROKER_REF,
+                (
+                    'spec.brokerRef: Broker "messaging/main" does not admit namespace "billing". '
+                    "Ask its owner to admit it in spec.allowedNamespaces."
+                ),
+                True,
+            ),
+        ),
+        (
+            queue(retry={"maxDeliveries": 0}),
+            [broker()],
+            (
+                "InvalidSpec",
+                "Accepted",
+                "spec.retry.maxDeliveries",
+                "spec.retry.maxDeliveries: must be 1 or more",
+                True,
+            ),
+        ),
+        (
+            manifest(Kind.TOPIC, "events"),
+            [broker()],
+            (
+                "UnsupportedByBroker",
+                "Accepted",
+                None,
+                "A Topic cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+                True,
+            ),
+        ),
+        (
+            manifest(Kind.SUBSCRIPTION, "audit"),
+            [],
+            (
+                "UnsupportedByBroker",
+                "Accepted",
+                None,
+                "A Subscription cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+                True,
+            ),
+        ),
+        (
+            queue(physicalName="shop.orders"),
+            [broker()],
+            (
+                "NameNotAllowed",
+                "Accepted",
+                "spec.physicalName",
+                (
+                    'spec.physicalName: "shop.orders" must start with "billing." (naming.physicalName: WithinPrefix on '
+                    "the Broker). Choose such a name or remove the field."
+                ),
+                True,
+            ),
+        ),
+        (
+            user("worker", username="operator"),
+            [broker(naming={"physicalName": "Any"})],
+            (
+                "NameNotAllowed",
+                "Accepted",
+                "spec.username",
+                'spec.username: "operator" is the user the operator itself logs in with. Choose another username.',
+                True,
+            ),
+        ),
+        (
+            queue("young"),
+            [broker(), queue("elder", age=5, physicalName="billing.young")],
+            (
+                "NameConflict",
+                "Accepted",
+                "spec.physicalName",
+                (
+                    'The channel name "billing.young" on Broker messaging/main belongs to the older '
+                    "Queue billing/elder. Choose another metadata.name or spec.physicalName."
+                ),
+                True,
+            ),
+        ),
+        (
+            user("young", username="shared"),
+            [broker(naming={"physicalName": "Any"}), user("elder", "shop", age=5, username="shared")],
+            (
+                "NameConflict",
+                "Accepted",
+                "spec.username",
+                (
+                    'The user name "shared" on Broker messaging/main belongs to an older object elsewhere. '
+                    "Choose another metadata.name or spec.username."
+                ),
+                True,
+            ),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_each_problem_in_words(
+    found: Manifest, others: list[Manifest], expected: tuple[str, str, str | None, str, bool]
+) -> None:
+    assert check(found, view(*others, found))[1] == [expected]
+
+
+def test_a_missing_consent_is_no_error_before_its_grace_is_over() -> None:
+    seen = view(broker(allowedNamespaces={"from": "Same"}))
+    _, [problem] = check(queue(), seen, grace_over=False)
+    assert problem[0] == "RefNotPermitted"
+    assert problem[-1] is False
+
+
+def test_what_is_wrong_twice_is_told_twice() -> None:
+    _, problems = check(queue(messageTTL="soon", brokerRef={"name": "absent"}), view())
+    assert [p[0] for p in problems] == ["InvalidSpec", "RefNotFound"]
