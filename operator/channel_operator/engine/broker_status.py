@@ -92,7 +92,9 @@ def _reachable(facts: BrokerFacts) -> Condition:
     if facts.outage is not None:
         return Condition(kind, "False", Reason.BROKER_UNREACHABLE, f"Management plane: {facts.outage}")
     if facts.problem is not None and facts.problem.condition is kind:
-        return Condition(kind, "False", facts.problem.reason, facts.problem.message)
+        return Condition(
+            kind, "False" if facts.problem.stalled else "Unknown", facts.problem.reason, facts.problem.message
+        )
     if facts.problem is not None or facts.capabilities is None:
         return Condition(kind, "Unknown", Reason.PROGRESSING, "Not asked yet.")
     if facts.data_plane is not None:
@@ -113,6 +115,11 @@ def _summary(facts: BrokerFacts, parts: Sequence[Condition]) -> list[Condition]:
             Condition(ConditionType.READY, "Unknown", Reason.DELETING, text),
             Condition(ConditionType.RECONCILING, "True", Reason.DELETING, text),
         ]
+    if facts.problem is not None and facts.problem.reason is Reason.DISABLED:
+        # Nothing goes on and nothing is wrong: it stays as ready as it was, or tools would wait for ever.
+        before = next((c for c in facts.manifest.status.get("conditions", ()) if c.get("type") == "Ready"), None)
+        status = before["status"] if before else "Unknown"
+        return [Condition(ConditionType.READY, status, Reason.DISABLED, facts.problem.message)]
     bad = next((c for c in parts if c.status != "True"), None)
     if bad is None:
         return [Condition(ConditionType.READY, "True", Reason.ACCEPTED, parts[-1].message)]

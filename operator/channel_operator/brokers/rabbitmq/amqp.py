@@ -177,7 +177,8 @@ def _nested(error: BaseException) -> Iterator[BaseException]:
         current = pending.pop()
         if isinstance(current, BaseException):
             yield current
-            pending += [*current.args, current.__cause__, getattr(current, "exceptions", None)]
+            pending += [*current.args, current.__cause__]
+            pending += [getattr(current, "exception", None), getattr(current, "exceptions", None)]
         elif isinstance(current, list | tuple):
             pending += current
 
