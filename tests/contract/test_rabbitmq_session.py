@@ -18,11 +18,12 @@ from channel_operator.brokers.rabbitmq.resources import (
     Permission,
     Queue,
     User,
+    exchange_id,
     permission_id,
     queue_id,
 )
 from channel_operator.brokers.registry import open_session
-from channel_operator.core.model import Action, Change, Removal, Role, Secret
+from channel_operator.core.model import Action, Change, Removal, Resource, Role, Secret
 from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable
 from tests.contract.targets import Calls, RabbitMQTarget, Scene, connection_to, foreign_queue
 from tests.harness.waiting import wait_until
@@ -273,36 +274,43 @@ async def test_a_broker_that_freezes_leaves_no_plane_waiting_for_ever(newest: Ra
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 
-async def test_many_queues_go_in_a_few_calls_and_a_conflict_among_them_is_found(each: RabbitMQTarget) -> None:
+async def test_many_exchanges_and_bindings_go_in_a_few_calls_and_a_conflict_among_them_is_found(
+    each: RabbitMQTarget,
+) -> None:
     scene = Scene(each, await each.session.probe())
-    queues = [resolved_queue(scene.name(f"q{i:03}"), messageTTL="1h") for i in range(120)]
+    queues = [resolved_queue(scene.name(f"q{i:03}"), messageTTL="1h") for i in range(60)]
     changes = await scene.changes(*queues)
-    stranger = foreign_queue(scene.name("q007"), **{"x-message-ttl": 5})
-    await each.plant(stranger)
+    strangers: list[Resource] = [
+        foreign_queue(scene.name("q007"), **{"x-message-ttl": 5}),
+        Exchange(scene.name("q008_in"), "topic"),
+    ]
+    for stranger in strangers:
+        await each.plant(stranger)
     each.calls.clear()
     outcomes = await each.session.apply(changes)
     failed = {outcome.change.id: outcome.error for outcome in outcomes if outcome.error is not None}
-    assert set(failed) == {stranger.id}
-    error = failed[stranger.id]
-    assert isinstance(error, Blocked)
-    assert error.reason == Reason.ADOPTION_REFUSED
-    assert len(each.calls.writes) < 12
-    assert (await scene.picture())[stranger.id] == stranger
-    remaining = await scene.changes(*(queue for queue in queues if queue.subject.name != scene.name("q007")))
-    assert remaining == []
+    assert {type(error) for error in failed.values()} == {Blocked}
+    assert {error.reason for error in failed.values() if isinstance(error, Blocked)} == {Reason.ADOPTION_REFUSED}
+    assert {stranger.id for stranger in strangers} <= set(failed)
+    assert {rid.path[0][: len(scene.name("q007"))] for rid in failed} == {scene.name("q007"), scene.name("q008")}
+    assert each.calls.writes.count("post_definitions") == 2
+    assert not {"put_exchange", "post_binding"} & set(each.calls.writes)
+    seen = await scene.picture()
+    assert {stranger.id: seen[stranger.id] for stranger in strangers} == {s.id: s for s in strangers}
+    done = [queue for queue in queues if queue.subject.name not in {scene.name("q007"), scene.name("q008")}]
+    assert await scene.changes(*done) == []
 
 
 async def test_one_bad_entry_in_a_document_costs_that_entry_only(each: RabbitMQTarget) -> None:
     scene = Scene(each, await each.session.probe())
     queues = [resolved_queue(scene.name(f"q{i:03}")) for i in range(60)]
     changes = await scene.changes(*queues)
-    bad = next(c for c in changes if c.id == queue_id(scene.name("q030")))
-    assert isinstance(bad.desired, Queue)
-    broken = bad.desired._replace(arguments=(("x-message-ttl", -5), ("x-queue-type", "quorum")))
-    changes[changes.index(bad)] = dataclasses.replace(bad, desired=broken)
+    bad = next(c for c in changes if c.id == exchange_id(scene.name("q030_in")))
+    changes[changes.index(bad)] = dataclasses.replace(bad, desired=Exchange(scene.name("q030_in"), "no-such-type"))
     outcomes = await each.session.apply(changes)
-    failed = {str(outcome.change.id) for outcome in outcomes if outcome.error is not None}
-    assert failed == {str(bad.id), str(Binding(scene.name("q030_in"), scene.name("q030")).id)}
+    failed = {outcome.change.id for outcome in outcomes if outcome.error is not None}
+    binding = Binding(scene.name("q030_in"), scene.name("q030"))
+    assert failed == {bad.id, queue_id(scene.name("q030")), binding.id}, "and what belongs to the same channel"
 
 
 async def test_a_queue_that_failed_gets_no_entry(place: RabbitMQTarget) -> None:

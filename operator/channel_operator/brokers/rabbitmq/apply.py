@@ -70,7 +70,7 @@ class _Run:
         await asyncio.gather(self._import(together), self._each([c for c in pending if not is_bulkable(c)]))
 
     async def confirm(self) -> None:
-        """Read back what went in bulk: the broker leaves a queue that differs alone and says nothing."""
+        """Read back what went in bulk: the broker leaves an exchange that differs alone and says nothing."""
         if not self._imported or self._halted is not None:
             return
         try:

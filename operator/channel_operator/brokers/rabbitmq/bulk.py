@@ -1,7 +1,8 @@
-"""Many queues, exchanges and bindings in one document (`POST /api/definitions/<vhost>`).
+"""Many exchanges and bindings in one document (`POST /api/definitions/<vhost>`).
 
-Decides how the changes are cut into calls that stay within the time of a write. Never sends users or rights: the
-documents of a virtual host do not carry them.
+Decides how the changes are cut into calls that stay within the time of a write. Never sends users or rights, which the
+documents of a virtual host do not carry, nor queues: the broker declares those of a document two at a time, and single
+calls side by side are faster and cost it a third less (1,000 quorum queues on 4.3.6).
 """
 
 import time
@@ -13,7 +14,7 @@ from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.declarations import listed
 from channel_operator.brokers.rabbitmq.http import ManagementClient, path
 from channel_operator.brokers.rabbitmq.observe import observe_vhost
-from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, Queue
+from channel_operator.brokers.rabbitmq.resources import Binding, Exchange
 from channel_operator.core.model import Action, Change, Outcome
 from channel_operator.errors import Blocked, Retry
 
@@ -21,18 +22,16 @@ __all__ = ["BULK_FROM", "Bulk", "is_bulkable"]
 
 BULK_FROM: Final = 50
 """From this many changes on a document is faster than single calls (measured on 4.3.6)."""
-_QUEUE_WEIGHT: Final = 4
-"""A quorum queue takes the broker about as long as four exchanges or bindings."""
 _FULL: Final = 400
-"""Weight of one document: about 100 queues, well within the time of a write on a small broker."""
+"""Entries of one document: a fifth of a second on a small broker, far from the time a write may take."""
 _SMALLEST: Final = 40
 _SLOW: Final = 1.5
 """Seconds after which the next documents are made smaller."""
 
 
 def is_bulkable(change: Change) -> bool:
-    """Whether it may go in a document: a new queue, exchange or binding."""
-    return change.action is Action.CREATE and isinstance(change.desired, Queue | Exchange | Binding)
+    """Whether it may go in a document: a new exchange or binding."""
+    return change.action is Action.CREATE and isinstance(change.desired, Exchange | Binding)
 
 
 class Bulk:
@@ -40,33 +39,27 @@ class Bulk:
 
     def __init__(self, client: ManagementClient) -> None:
         self._client = client
-        self._weight = _FULL
+        self._entries = _FULL
 
     def cut(self, changes: Sequence[Change]) -> Iterator[list[Change]]:
         """Cut into documents; how large the next one is follows from how long the last one took."""
-        chunk: list[Change] = []
-        weight = 0
-        for change in changes:
-            own = _QUEUE_WEIGHT if isinstance(change.desired, Queue) else 1
-            if chunk and weight + own > self._weight:
-                yield chunk
-                chunk, weight = [], 0
-            chunk.append(change)
-            weight += own
-        if chunk:
+        start = 0
+        while start < len(changes):
+            chunk = list(changes[start : start + self._entries])
+            start += len(chunk)
             yield chunk
 
     async def send(self, changes: Sequence[Change]) -> bool:
         """Send one document. False: the broker refused it, and an unpredictable part of it may exist."""
         document: dict[str, list[dict[str, Any]]] = {}
         for change in changes:
-            if isinstance(change.desired, Queue | Exchange | Binding):
+            if isinstance(change.desired, Exchange | Binding):
                 section, entry = listed(change.desired)
                 document.setdefault(section, []).append(entry)
         started = time.monotonic()
         answer = await self._client.write("post_definitions", "POST", path("definitions", self._client.vhost), document)
         slow = time.monotonic() - started > _SLOW
-        self._weight = max(_SMALLEST, self._weight // 2) if slow else min(_FULL, self._weight * 2)
+        self._entries = max(_SMALLEST, self._entries // 2) if slow else min(_FULL, self._entries * 2)
         return answer.ok
 
     async def confirm(self, changes: Sequence[Change]) -> list[Outcome]:

@@ -86,17 +86,13 @@ def body_of(resource: Resource) -> dict[str, Any]:
             raise ValueError(f"{resource.id} is no object of RabbitMQ")
 
 
-def listed(resource: Queue | Exchange | Binding) -> tuple[str, dict[str, Any]]:
+def listed(resource: Exchange | Binding) -> tuple[str, dict[str, Any]]:
     """Return the section of a definitions document and the entry in it."""
-    match resource:
-        case Queue():
-            return "queues", {"name": resource.name, **body_of(resource)}
-        case Exchange():
-            return "exchanges", {"name": resource.name, **body_of(resource)}
-        case Binding():
-            ends = {
-                "source": resource.source,
-                "destination": resource.destination,
-                "destination_type": resource.destination_type,
-            }
-            return "bindings", {**ends, **body_of(resource)}
+    if isinstance(resource, Exchange):
+        return "exchanges", {"name": resource.name, **body_of(resource)}
+    ends = {
+        "source": resource.source,
+        "destination": resource.destination,
+        "destination_type": resource.destination_type,
+    }
+    return "bindings", {**ends, **body_of(resource)}
