@@ -56,7 +56,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "channel-operator.namespacedRules" -}}
 - apiGroups: [channel-operator.dev]
   resources: [brokers, brokerusers, queues, topics, subscriptions]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [channel-operator.dev]
   resources: [brokers/status, brokerusers/status, queues/status, topics/status, subscriptions/status]
   verbs: [patch]
