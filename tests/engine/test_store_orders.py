@@ -27,6 +27,16 @@ KEYS = [
 ]
 
 
+PRELUDE: list[tuple[str, Any, int, bool]] = [
+    ("put", KEYS[0], 0, False),
+    ("put", Key(Kind.QUEUE, "billing", "a"), 3, False),
+    ("put", Key(Kind.QUEUE, "shop", "b"), 6, False),
+    ("put", Key(Kind.BROKER_USER, "shop", "a"), 1, False),
+    ("put", Key(Kind.BROKER_USER, "billing", "a"), 1, False),
+]
+"""A Broker that admits everybody, two queues that name users, and two users that want one name: so that most examples
+are about something."""
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.sampled_from(KEYS), st.integers(0, 30), st.booleans()),
@@ -35,7 +45,7 @@ STEPS = st.lists(
         st.tuples(st.just("learn"), st.sampled_from(KEYS[:2]), st.integers(0, 1), st.booleans()),
     ),
     max_size=25,
-)
+).map(lambda steps: [*PRELUDE, *steps])
 
 
 class Server:
