@@ -204,3 +204,19 @@ def test_a_queue_made_by_hand_after_the_last_look_is_not_taken_for_the_operators
     site.cluster.delete("Queue", shop, "other")
     site.cluster.wait_gone("Queue", shop, "other")
     assert f"{shop}.other" in site.native_queues()
+
+
+def test_a_queue_that_says_ready_takes_messages_at_once(site: Site) -> None:
+    shop = site.namespace("shop")
+    site.cluster.apply(site.user(shop, "sender"), site.queue(shop, "first", producers=[{"name": "sender"}]))
+    site.cluster.wait_ready("Queue", shop, "first")
+    binding = site.binding(shop, "sender")
+    answers = {}
+    # Many, since what this guards against is a matter of milliseconds.
+    for number in range(25):
+        name = f"queue-{number}"
+        site.cluster.apply(site.queue(shop, name, producers=[{"name": "sender"}]))
+        site.cluster.wait_ready("Queue", shop, name)
+        with Client(binding) as sender:
+            answers[name] = sender.try_publish(f"{shop}.{name}_in")
+    assert answers == dict.fromkeys(answers)

@@ -45,6 +45,8 @@ class OwnershipDecisions:
         """
         key = look.manifest.key
         self._state.blocked.pop(key, None)
+        if not self._context.claims.in_flight(key):
+            self._state.claimed.discard(key)
         if not self._is_open(look, capabilities):
             return set()
         if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).password is None:
@@ -58,6 +60,7 @@ class OwnershipDecisions:
             return ids
         if record is not None:
             self._context.claims.claim(key, record)
+            self._state.claimed.add(key)
         return set()
 
     def _decide(self, look: Look, capabilities: Capabilities) -> tuple[OwnerRecord | None, tuple[Problem, ...]]:

@@ -143,6 +143,7 @@ class Reconciler(Taker):
             if manifest is None:
                 state.leaving.pop(key, None)
                 state.blocked.pop(key, None)
+                state.claimed.discard(key)
                 state.refused.pop(key, None)
                 self._looked_at.pop(key, None)
                 context.bindings.forget(key)

@@ -33,6 +33,8 @@ class BrokerState:
     """Being deleted beside the passes, since that has to wait for the broker's statistics."""
     resting: set[ResourceId] = field(default_factory=set)
     """Found not to be empty: tried again at the next resync."""
+    claimed: set[Key] = field(default_factory=set)
+    """Objects whose claim went out and that were not looked at since: what they want is not written yet."""
     affected: set[Key] = field(default_factory=set)
     """Objects to report on."""
 
