@@ -79,13 +79,15 @@ def _run(stage: Stage, folder: Path) -> int:
             f"rights and ServiceAccount from charts/channel-operator, after {time.monotonic() - begin:.1f} s",
         )
         recording = world.cluster.record(*_RECORDED)
-        site = _apply_examples(stage, world)
-        _run_clients(stage, world, folder / "bindings")
-        stage.line()
-        promises = Promises(world, site, recording)
-        for number, (title, show) in enumerate(promises.all(), start=1):
-            stage.promise(number, title, show)
-        recording.stop()
+        try:
+            site = _apply_examples(stage, world)
+            _run_clients(stage, world, folder / "bindings")
+            stage.line()
+            promises = Promises(world, site, recording)
+            for number, (title, show) in enumerate(promises.all(), start=1):
+                stage.promise(number, title, show)
+        finally:
+            recording.stop()
         code = stage.verdict()
         if not os.environ.get("DEMO_EXIT"):
             _stay(stage, world, folder)

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable
 
+from pika.exceptions import AMQPError
 from rich.console import Console
 from rich.text import Text
 
@@ -58,10 +59,10 @@ class Stage:
         """Print the promise's line and, below it, what was seen of it."""
         try:
             seen = show()
-        except (NotShownError, GaveUpError) as error:
+        except (NotShownError, GaveUpError, AMQPError) as error:
             self.missed.append(number)
             self.line(f"promise {number}  {title}: NOT SHOWN", "bold red")
-            for line in str(error).splitlines():
+            for line in f"{type(error).__name__}: {error}".splitlines():
                 self.line(_INDENT + line)
             return
         self.shown.append(number)
