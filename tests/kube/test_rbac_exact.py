@@ -1,7 +1,7 @@
 """The operator's rights against what it does: each verb it uses is granted, and each granted verb is used.
 
-The audit log of the API server tells what was done and the bindings in the cluster what is granted, both ways installed:
-for all namespaces, and for listed ones.
+The audit log of the API server tells what was done, and the bindings in the cluster what is granted, installed in both
+ways: for all namespaces, and for listed ones.
 """
 
 import json

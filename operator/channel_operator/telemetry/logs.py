@@ -22,7 +22,7 @@ _QUIET = {
     "kopf.objects": logging.CRITICAL,
     "aiohttp.access": logging.WARNING,
     "asyncio": logging.WARNING,
-    "pika": logging.ERROR,
+    "pika": logging.CRITICAL,
     "kubernetes": logging.WARNING,
 }
 _RETRIED = ("will retry", "will re-authenticate")

@@ -1,0 +1,96 @@
+"""Secrets that can be recognised, planted everywhere: none comes out in a log, an Event, a status or a metric."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+from tests.harness.kubeapi import Object
+from tests.harness.site import Site
+from tests.harness.waiting import wait_until
+from tests.harness.world import World
+
+OWN = "canary-of-a-users-own-password"
+WRONG = "canary-of-a-wrong-administrator-password"
+KINDS = ("Broker", "BrokerUser", "Queue", "Topic", "Subscription")
+
+
+def _secret(namespace: str, name: str, **entries: str) -> Object:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries}
+
+
+def _live_dangerously(world: World, site: Site) -> set[str]:
+    """Make passwords of every kind and have things go wrong with each; return them."""
+    shop = site.namespace("shop")
+    site.cluster.apply(
+        _secret(shop, "own", password=OWN),
+        _secret(site.home, "wrong", username=world.rabbitmq.admin_user, password=WRONG),
+        site.user(shop, "generated"),
+        site.user(shop, "own", passwordSecretRef={"name": "own"}),
+        site.queue(shop, "orders", producers=[{"name": "generated"}], consumers=[{"name": "own"}, {"name": "nobody"}]),
+        site.queue(shop, "refused", ackTimeout="5m"),
+    )
+    for name in ("generated", "own"):
+        site.cluster.wait_ready("BrokerUser", shop, name)
+    site.cluster.wait_ready("Queue", shop, "orders")
+    wrong = site.broker(credentials={"passwordSecretRef": {"name": "wrong"}})
+    site.cluster.apply({**wrong, "metadata": {**wrong["metadata"], "name": "wrong"}})
+    site.cluster.wait_reason("Broker", site.home, "wrong", "CredentialsInvalid")
+
+    # A password changed at the broker, and one changed in its Secret.
+    generated = site.binding(shop, "generated")["password"]
+    tags = ",".join(site.rabbit("GET", f"/api/users/{shop}.generated")["tags"])
+    site.rabbit("PUT", f"/api/users/{shop}.generated", {"password": f"{OWN}-at-the-broker", "tags": tags})
+    site.cluster.apply(_secret(shop, "own", password=f"{OWN}-second"))
+    for name in ("generated", "own"):
+        site.cluster.look_now(shop, name, kind="BrokerUser")
+    wait_until(lambda: site.binding(shop, "own")["password"] == f"{OWN}-second", "the new password is used")
+    world.look(site)
+    hashes = {one["password_hash"] for one in site.rabbit("GET", "/api/users") if one["password_hash"]}
+    return {OWN, WRONG, generated, world.rabbitmq.admin_password, *hashes, _log_in_with_a_certificate(world, site)}
+
+
+def _log_in_with_a_certificate(world: World, site: Site) -> str:
+    """Give the Broker a client certificate and return a line of its private key."""
+    certificate = world.lab.ca.issue("operator")
+    site.cluster.apply(
+        _secret(site.home, "certificate", **{"tls.crt": certificate.cert_pem, "tls.key": certificate.key_pem}),
+        site.broker(
+            credentials={
+                "passwordSecretRef": {"name": "rabbitmq-admin"},
+                "certificateSecretRef": {"name": "certificate"},
+            }
+        ),
+    )
+    site.cluster.wait_ready("Broker", site.home, "main")
+    world.look(site)
+    return certificate.key_pem.splitlines()[1]
+
+
+def _said(world: World) -> dict[str, str]:
+    """Return everything the operator has said so far, by where."""
+    cluster = world.cluster
+    objects = [one for kind in KINDS for one in cluster.objects(kind)]
+    shown = [{"metadata": {**one["metadata"], "managedFields": None}, "status": one.get("status")} for one in objects]
+    port = world.operator.metrics_port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    return {
+        "log": Path(world.operator.log).read_text(errors="replace"),
+        "events": json.dumps(cluster.objects("Event")),
+        "status and annotations": json.dumps(shown),
+        "metrics": metrics,
+        "lease": json.dumps(cluster.get("Lease", world.installation.namespace, "channel-operator-0")),
+        "annotations of Secrets": json.dumps([one["metadata"].get("annotations") for one in cluster.objects("Secret")]),
+    }
+
+
+def test_no_secret_comes_out_anywhere(world: World, site: Site) -> None:
+    secrets = _live_dangerously(world, site)
+    assert len(secrets) >= 5
+    said = _said(world)
+    assert all(said.values())
+    for where, text in said.items():
+        for secret in secrets:
+            assert secret not in text, f"a secret came out in {where}"
+            assert json.dumps(secret)[1:-1] not in text, f"a secret came out in {where}"

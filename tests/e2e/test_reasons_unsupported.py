@@ -1,0 +1,143 @@
+"""What this version does not do: refused by name, with the field and what to do, and nothing is made of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channel_operator.api.reasons import Reason
+from tests.e2e.saying import says
+from tests.harness.cluster import condition
+from tests.harness.site import Site, manifest
+from tests.harness.world import World
+from tests.lab.rabbitmq import RabbitMQ
+
+UNSUPPORTED_ON_A_QUEUE: dict[str, tuple[dict[str, Any], str]] = {
+    "strict order": (
+        {"ordering": "Strict"},
+        "spec.ordering: Strict is not supported by this version of the operator on RabbitMQ yet; remove it",
+    ),
+    "order per key": (
+        {"ordering": "PerKey", "shards": 4},
+        "spec.ordering: PerKey is not supported by this version of the operator on RabbitMQ yet; remove it",
+    ),
+    "backoff": (
+        {"retry": {"maxDeliveries": 5, "backoff": {"initial": "1s", "max": "1m"}}},
+        (
+            "spec.retry.backoff: a delay between tries is not supported by this version of the operator on RabbitMQ "
+            "yet; remove it"
+        ),
+    ),
+    "another queue for dead letters": (
+        {"deadLetter": {"queueRef": {"name": "failed"}}},
+        (
+            "spec.deadLetter.queueRef: another Queue as the dead-letter queue is not supported by this version of the "
+            "operator on RabbitMQ yet; remove it"
+        ),
+    ),
+    "dead letters at least once": (
+        {"deadLetter": {"strategy": "AtLeastOnce"}},
+        (
+            "spec.deadLetter.strategy: AtLeastOnce is not supported by this version of the operator on RabbitMQ yet; "
+            "remove it"
+        ),
+    ),
+    "a timeout": (
+        {"ackTimeout": "5m"},
+        (
+            "spec.ackTimeout: a timeout for acknowledgements is not supported by this version of the operator on "
+            "RabbitMQ yet; remove it"
+        ),
+    ),
+    "a classic queue": (
+        {"rabbitmq": {"type": "Classic"}},
+        "spec.rabbitmq.type: Classic is not supported by this version of the operator on RabbitMQ yet; remove it",
+    ),
+    "settings by policy": (
+        {"rabbitmq": {"settings": "Policy"}},
+        "spec.rabbitmq.settings: Policy is not supported by this version of the operator on RabbitMQ yet; remove it",
+    ),
+    "priorities": (
+        {"rabbitmq": {"maxPriority": 5}},
+        "spec.rabbitmq.maxPriority: quorum queues have built-in priorities and take no maximum; remove it",
+    ),
+    "settings of Kafka": (
+        {"kafka": {"partitions": 3}},
+        "spec.kafka: the Broker is RabbitMQ {version}, which knows none of these settings; remove it",
+    ),
+    "a time to live that RabbitMQ refuses": (
+        {"messageTTL": "99999h"},
+        (
+            "spec.messageTTL: RabbitMQ {version} takes at most 87600h (ten years); state less, or remove the field to "
+            "keep messages for ever"
+        ),
+    ),
+}
+UNSUPPORTED_ON_A_USER: dict[str, dict[str, Any]] = {
+    "a certificate": {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "certificate"}}},
+    "rotation": {"rotation": {"every": "24h", "overlap": "1h"}},
+}
+
+
+@pytest.fixture(scope="module")
+def shared(world: World) -> Site:
+    """Make one Broker for the tests that write nothing to it."""
+    return world.site()
+
+
+@pytest.mark.parametrize("what", UNSUPPORTED_ON_A_QUEUE)
+def test_a_queue_that_asks_for_what_is_not_there_is_told_which_field(shared: Site, what: str) -> None:
+    shop = shared.namespace("shop")
+    spec, message = UNSUPPORTED_ON_A_QUEUE[what]
+    shared.cluster.apply(shared.queue(shop, "orders", **spec))
+    message = message.format(version=shared.rabbitmq.version)
+    says(shared, "Queue", shop, "orders", Reason.UNSUPPORTED_BY_BROKER, message, on="Accepted")
+    assert not [name for name in shared.native_queues() if name.startswith(shop)]
+
+
+@pytest.mark.parametrize("what", UNSUPPORTED_ON_A_USER)
+def test_a_user_that_asks_for_what_is_not_there_is_told_which_field(shared: Site, what: str) -> None:
+    shop = shared.namespace("shop")
+    shared.cluster.apply(shared.user(shop, "user", **UNSUPPORTED_ON_A_USER[what]))
+    found = shared.cluster.wait_reason("BrokerUser", shop, "user", "UnsupportedByBroker")
+    stalled = condition(found, "Stalled")
+    assert stalled is not None
+    field = {"a certificate": "spec.authentication", "rotation": "spec.rotation"}[what]
+    assert stalled["message"].startswith(f"{field}")
+    assert stalled["message"].endswith("is not supported by this version of the operator on RabbitMQ yet; remove it")
+    assert shared.cluster.get("Secret", shop, "user-binding") is None
+    assert f"{shop}.user" not in shared.permissions()
+
+
+def test_a_topic_and_a_subscription_are_refused_by_name(shared: Site) -> None:
+    shop = shared.namespace("shop")
+    topic = manifest("Topic", shop, "events", {"brokerRef": shared.broker_ref})
+    subscription = manifest("Subscription", shop, "mailer", {"topicRef": {"name": "events"}})
+    shared.cluster.apply(topic, subscription)
+    for kind, name in (("Topic", "events"), ("Subscription", "mailer")):
+        message = f"A {kind} cannot be made by this version of the operator yet. Use a Queue, or wait for it."
+        says(shared, kind, shop, name, Reason.UNSUPPORTED_BY_BROKER, message, on="Accepted")
+
+
+def test_a_broker_version_without_delayed_retry_is_named(world: World, tmp_path: Path) -> None:
+    older = RabbitMQ(tmp_path / "previous", world.lab.ca, version="previous")
+    older.start()
+    try:
+        site = Site(world.cluster, older).start()
+        shop = site.namespace("shop")
+        retry = {"maxDeliveries": 5, "backoff": {"initial": "1s", "max": "1m"}}
+        site.cluster.apply(site.queue(shop, "orders", retry=retry))
+        says(
+            site,
+            "Queue",
+            shop,
+            "orders",
+            Reason.BROKER_VERSION_TOO_OLD,
+            f"spec.retry.backoff: RabbitMQ {older.version} cannot delay a retry, which came with 4.3; "
+            "upgrade the broker, or remove the field",
+            on="Accepted",
+        )
+        site.cluster.apply(site.queue(shop, "orders", retry={"maxDeliveries": 5}))
+        site.cluster.wait_ready("Queue", shop, "orders")
+    finally:
+        older.stop()
