@@ -225,10 +225,17 @@ async def test_a_change_the_broker_cannot_make_is_told_and_taken_back() -> None:
         assert w.kube.condition(queue) == ("False", "ImmutableOnBroker")
         assert w.kube.condition(queue, "Stalled") == ("True", "ImmutableOnBroker")
         assert "x-message-ttl 3600000 → 7200000" in w.kube.message(queue)
+        assert w.kube.condition(queue, "Drifted") == ("True", "ImmutableOnBroker")
+        assert w.kube.status(queue)["plan"]["changes"] == [
+            "! Queue billing.invoices cannot be changed in place: x-message-ttl 3600000 → 7200000"
+        ]
+        assert w.kube.status(MAIN)["channels"]["drifted"] == 1
         assert w.broker.writes[on_broker:] == []
         w.kube.edit(queue, messageTTL="1h")
         await w.settle()
         assert w.ready(queue)
+        assert w.kube.condition(queue, "Drifted") is None
+        assert "plan" not in w.kube.status(queue)
 
 
 async def test_the_broker_counts_its_channels() -> None:

@@ -76,7 +76,8 @@ def conditions(state: ObjectState) -> list[Condition]:
     result = [accepted, refs, _programmed(state, by_type[ConditionType.PROGRAMMED], [accepted, refs])]
     if state.drifted:
         text = "The broker differs from the manifest and is left so; see status.plan."
-        result.append(Condition(ConditionType.DRIFTED, "True", Reason.OBSERVED, text))
+        why = next((p.reason for p in by_type[ConditionType.PROGRAMMED]), Reason.OBSERVED)
+        result.append(Condition(ConditionType.DRIFTED, "True", why, text))
     return [*result, *_summary(result)]
 
 

@@ -82,7 +82,7 @@ class Reports:
         if look.asserts and not problems and (key in self._state.claimed or self._waits_for_users(look)):
             return None
         observes = look.resolution.observes and not look.leaves
-        plan = self._plan_of(look) if observes else []
+        plan = self._plan_of(look) if observes or self._state.blocked.get(key) else []
         return ObjectState(
             generation=manifest.generation,
             previous=manifest.status,

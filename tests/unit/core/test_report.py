@@ -134,6 +134,16 @@ FINE = {"Accepted": "True Accepted", "ResolvedRefs": "True Accepted"}
             },
         ),
         (
+            {"problems": (REFUSED,), "drifted": True},
+            {
+                **FINE,
+                "Programmed": "False BrokerRefused",
+                "Drifted": "True BrokerRefused",
+                "Ready": "False BrokerRefused",
+                "Stalled": "True BrokerRefused",
+            },
+        ),
+        (
             {"deleting": "waits for the broker"},
             {**FINE, "Programmed": "Unknown Deleting", "Ready": "Unknown Deleting", "Reconciling": "True Deleting"},
         ),
