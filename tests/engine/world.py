@@ -19,7 +19,7 @@ from channel_operator.brokers.base import Connection, Driver, NoRecorder, Record
 from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
-from channel_operator.core.model import Key, ResourceId
+from channel_operator.core.model import Capabilities, Compiled, Key, Resolved, ResourceId
 from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.context import Options
 from channel_operator.engine.loop import Drivers
@@ -75,6 +75,9 @@ class World:
         self.options = replace(Options(operator_id=OPERATOR), **options)
         self.counts = Counts()
         self.leads = True
+        self.expects_bugs = False
+        self.compile_fails_for: str | None = None
+        """A native name for which the driver has a bug."""
         self.store = Store()
         self.manager: Manager | None = None
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +140,7 @@ class World:
         return sum(len(b.writes) + b.reads for b in self.brokers.values())
 
     def _driver(self, spec: BrokerSpec, operator_id: str) -> Driver | None:
-        return RabbitMQDriver(spec, operator_id) if spec.rabbitmq is not None else None
+        return FlawedDriver(spec, operator_id, self) if spec.rabbitmq is not None else None
 
     def _session(self, connection: Connection, recorder: Recorder) -> Session:
         return FakeSession(RabbitMQDriver(connection.spec, connection.operator_id), self._at(connection), recorder)
@@ -214,6 +217,19 @@ class World:
         )
 
 
+class FlawedDriver(RabbitMQDriver):
+    """The real driver, with a bug where the world says so."""
+
+    def __init__(self, spec: BrokerSpec, operator_id: str, home: World) -> None:
+        super().__init__(spec, operator_id)
+        self._home = home
+
+    def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
+        if resolved.subject.name == self._home.compile_fails_for:
+            raise ZeroDivisionError
+        return super().compile(resolved, capabilities)
+
+
 REF: Mapping[str, Any] = {"brokerRef": {"name": "main", "namespace": "messaging"}}
 
 
@@ -226,7 +242,7 @@ async def world(**options: Any) -> AsyncIterator[World]:
             yield made
             check_no_secret(made, logs)
             # An exception that the engine survives is a bug all the same; so is one that this stand-in raised in it.
-            assert [entry for entry in logs if entry["event"] == "bug"] == []
+            assert made.expects_bugs or [entry for entry in logs if entry["event"] == "bug"] == []
         finally:
             await made.crash()
 

@@ -152,7 +152,9 @@ class BrokerReport:
             return
         if self._asked is None:
             self._asked = manifest.annotations.get(RECONCILE_AT, "")
-        dependants = [k for k in store.on_broker(key) if (m := store.get(k)) is not None and policy.has_finalizer(m)]
+        # Counted only where they matter: this runs after every pass.
+        wanted = manifest.deleted is not None or self._capabilities is None
+        dependants = self._dependants() if wanted else []
         if manifest.deleted is not None:
             if not dependants and policy.has_finalizer(manifest):
                 self._context.claims.release(key)
@@ -166,6 +168,11 @@ class BrokerReport:
         self._due_at = None
         self._told_at = self._context.clock.monotonic()
         self._write(manifest, dependants)
+
+    def _dependants(self) -> list[Key]:
+        store = self._context.store
+        found = [(key, store.get(key)) for key in store.on_broker(self._context.broker)]
+        return [key for key, manifest in found if manifest is not None and policy.has_finalizer(manifest)]
 
     def keep_finalizer(self, manifest: Manifest) -> None:
         """Have the Broker stay until those that depend on it are gone."""
