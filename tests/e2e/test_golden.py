@@ -79,6 +79,7 @@ def _normalised(site: Site, shop: str, text: str) -> str:
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
         (r"Resource Version: +\d+", "Resource Version:  NUMBER"),
         (r"Secret Version: +\w+", "Secret Version:  NUMBER"),
+        (r"(Read|Write): +\d+", r"\1:  NUMBER"),
         (r"\b(\d+m)?\d+s\b( \(x\d+ over \d+s\))?", "5s"),
         (r"site:\s+s\d+|Site:\s+s\d+|site: \w+", "site: ours"),
     ]

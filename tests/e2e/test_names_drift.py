@@ -86,6 +86,8 @@ def test_neighbours_stay_untouched_through_creation_resync_and_deletion(world: W
     left = _about(site, f"{shop}.orders")
     assert [one["name"] for one in left["queues"]] == [f"{shop}.orders_{mark}"]
     assert left["exchanges"] == []
+    # Users belong to the whole cluster, where other tests count what nobody names.
+    site.rabbit("DELETE", f"/api/users/{shop}.{mark}")
 
 
 def test_the_broker_tells_of_names_within_its_prefixes_that_no_manifest_names(world: World, site: Site) -> None:
