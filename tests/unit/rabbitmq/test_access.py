@@ -100,7 +100,7 @@ def test_the_newest_grant_that_does_not_fit_is_refused_and_no_other() -> None:
     assert isinstance(assembled.resource, Permission)
     granted = parse(assembled.resource.read)
     assert granted is not None
-    assert len(assembled.resource.read.encode()) <= MAX_PATTERN_BYTES
+    assert len(assembled.resource.read.encode()) <= MAX_PATTERN_BYTES == 1024
     assert granted == {f"billing.queue-{i:03}" for i in range(len(granted))}, "the oldest are granted"
     assert [refusal.owner.name for refusal in assembled.refused] == [f"queue-{i:03}" for i in range(len(granted), 120)]
 
