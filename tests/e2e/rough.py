@@ -44,7 +44,7 @@ def status_writes(recording: Recording, before: Object) -> list[Object]:
     found, last = [], before.get("status")
     for version in recording.versions(before["kind"], metadata["namespace"], metadata["name"]):
         if int(version["metadata"]["resourceVersion"]) > int(metadata["resourceVersion"]):
-            status = version.get("status")
+            status: Object = version.get("status") or {}
             if status != last:
                 found.append(status)
                 last = status
