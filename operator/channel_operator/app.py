@@ -75,6 +75,8 @@ class _Operator:
         self.metrics = Metrics()
         self.metrics.figures_from(self._figures)
         self.client = KubeClient(credentials, self.metrics)
+        # Renewing the Lease never queues behind anything else.
+        self.lease_client = KubeClient(credentials, self.metrics)
         self.identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self.events = EventPoster(self.client, self.clock, instance=self.identity)
         self.writer = Writer(self.client, self.events, settings.namespaces)
@@ -95,7 +97,7 @@ class _Operator:
     def _election(self) -> tuple[Leadership, Elector | None]:
         if not self.settings.leader_election:
             return Unelected(), None
-        lease = KubeLease(self.client, self.credentials.namespace, self.settings.lease)
+        lease = KubeLease(self.lease_client, self.credentials.namespace, self.settings.lease)
         times = LeaseTimes(
             self.settings.lease_duration, self.settings.lease_renew_deadline, self.settings.lease_retry_period
         )
@@ -182,6 +184,7 @@ class _Operator:
     async def close(self) -> None:
         """Close what is open."""
         await self.probes.close()
+        await self.lease_client.close()
         await self.client.close()
 
     # -- probes --------------------------------------------------------------------------------------------------

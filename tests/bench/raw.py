@@ -14,7 +14,6 @@ from typing import Any
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import NOTHING, render
 from channel_operator.brokers.rabbitmq.bulk import BULK_FROM
-from channel_operator.core.report import changed_fields
 from tests.bench.sample import Sample
 from tests.bench.servers import MERGE_PATCH, METADATA_ONLY, custom_path, path
 from tests.bench.stage import CONCURRENCY, Stage, each

@@ -67,6 +67,9 @@ class Stage:
         """Run the operator with the chart's ServiceAccount; `settings` by their names (`resync_interval="5s"`)."""
         self._operators += 1
         folder = self.lab.state_dir / f"operator-{self._operators}"
+        if self.profile:
+            # A profiled process is too slow to keep a Lease.
+            settings["leader_election"] = "false"
         operator = await asyncio.to_thread(
             lambda: MeasuredOperator(folder, self._installation, settings=settings, profile=self.profile)
         )

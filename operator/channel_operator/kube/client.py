@@ -4,6 +4,7 @@ Neither bodies nor tokens are logged or put into messages; a message names what 
 of it.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -98,11 +99,14 @@ def _segment(text: str) -> str:
 
 
 class KubeClient:
-    """One shared session to the API server. `close` it at the end."""
+    """One session to the API server, so many calls at a time, in order. `close` it at the end."""
 
     def __init__(self, credentials: Credentials, recorder: KubeRecorder | None = None) -> None:
         self._credentials = credentials
-        self._session = credentials.session(connections=_CONNECTIONS)
+        # The connector's own limit is not fair: whoever has just given a connection back takes it again before those
+        # that wait, so under load a call can wait for ever. A semaphore serves in order.
+        self._turn = asyncio.Semaphore(_CONNECTIONS)
+        self._session = credentials.session(connections=0)
         self._recorder = recorder or NoKubeRecorder()
 
     async def close(self) -> None:
@@ -133,14 +137,17 @@ class KubeClient:
         reading = verb in {"get", "list"}
         seconds = _READ_SECONDS if reading else _WRITE_SECONDS
         try:
-            async with self._session.request(
-                _METHODS[verb],
-                url,
-                data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
-                allow_redirects=False,
-            ) as response:
+            async with (
+                self._turn,
+                self._session.request(
+                    _METHODS[verb],
+                    url,
+                    data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                    headers=headers,
+                    timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+                    allow_redirects=False,
+                ) as response,
+            ):
                 content = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except TimeoutError:

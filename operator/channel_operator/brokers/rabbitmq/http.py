@@ -92,6 +92,9 @@ class ManagementClient:
         self._auth = "Basic " + base64.b64encode(login).decode()
         self._server_name = connection.spec.tls.server_name
         self._session: aiohttp.ClientSession | None = None
+        # The connector's own limit is not fair: whoever has just given a connection back takes it again before those
+        # that wait, so under load a call can wait for ever. A semaphore serves in order.
+        self._turn = asyncio.Semaphore(_CONNECTIONS)
 
     @property
     def where(self) -> str:
@@ -105,7 +108,7 @@ class ManagementClient:
         if self._session is None or self._session.closed:
             context = tls_context(self._connection)
             connector = aiohttp.TCPConnector(
-                limit=_CONNECTIONS,
+                limit=0,
                 resolver=CheckingResolver(self._rules),
                 use_dns_cache=False,
                 ssl=context if context is not None else False,
@@ -144,6 +147,10 @@ class ManagementClient:
         return failures.from_status(answer.status, b"", self.where, self.username)
 
     async def _call(self, operation: str, call: _Call) -> Answer:
+        async with self._turn:
+            return await self._counted(operation, call)
+
+    async def _counted(self, operation: str, call: _Call) -> Answer:
         started = time.perf_counter()
         outcome = "error"
         try:
