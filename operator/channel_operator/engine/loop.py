@@ -210,6 +210,10 @@ class BrokerLoop:
 
     async def _resync(self, live: _Live) -> None:
         observation = await live.session.observe(None)
+        if await live.session.probe() != live.capabilities:
+            # Wiped, replaced or upgraded between two calls: an empty broker must not pass for drift on the old one.
+            log.info("another broker answers, connecting anew", broker=self.context.name)
+            raise _ReconnectError
         await self._pass(live, live.reconciler.resync(observation, live.session, live.capabilities))
         self.report.observed(live.reconciler.state)
         self.report.tell()
