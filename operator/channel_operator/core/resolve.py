@@ -4,10 +4,10 @@ References, consent, names and their claims, defaults, grants. Looks at Kubernet
 broker; the same input always gives the same answer.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
-from channel_operator.api.broker import Brake, BrokerDefaults, BrokerSpec
+from channel_operator.api.broker import Brake, BrokerSpec
 from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.common import ObjectRef
 from channel_operator.api.meta import Kind
@@ -15,6 +15,7 @@ from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import access, naming, policy
 from channel_operator.core.access import GrantReport
+from channel_operator.core.defaults import complete, settled
 from channel_operator.core.model import Key, Problem, Resolved, ResolvedQueue, ResolvedUser, Role, Secret, Subject
 from channel_operator.core.view import Claim, Manifest, View
 from channel_operator.errors import InvalidManifest
@@ -83,16 +84,6 @@ def claim_of(manifest: Manifest, view: View) -> Claim | None:
     if manifest.key.kind is Kind.BROKER_USER:
         return access.user_claim(broker.key, view, name)
     return Claim(f"channels of {broker.key}", name)
-
-
-def effective_queue(spec: QueueSpec, defaults: BrokerDefaults) -> QueueSpec:
-    """Complete a Queue by its Broker's defaults; what the manifest states always wins."""
-    return replace(
-        spec,
-        retry=spec.retry if spec.retry is not None else defaults.retry,
-        limits=spec.limits if spec.limits is not None else defaults.limits,
-        replicas=spec.replicas if spec.replicas is not None else defaults.replicas,
-    )
 
 
 def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
@@ -176,7 +167,7 @@ def _accepted(
             granted, reports = access.grants(
                 grant_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
             )
-            queue = ResolvedQueue(subject, effective_queue(stated, broker.defaults), stated, granted)
+            queue = ResolvedQueue(subject, complete(stated, broker.defaults, settled(manifest)), stated, granted)
             return Resolution(Standing.ACCEPTED, broker_key, subject, queue, grants=reports, observes=observes)
         case BrokerUserSpec() as spec:
             user = ResolvedUser(subject, spec, password)

@@ -1,0 +1,58 @@
+"""Completes a manifest by what its Broker says where it says nothing.
+
+Decides which default holds. What is settled at creation stays: a default that is changed, added or removed later never
+makes an existing channel differ from its manifest. What held at creation is remembered in `status.effective`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from channel_operator.api.broker import BrokerDefaults
+from channel_operator.api.common import Limits, Overflow, Retry
+from channel_operator.api.queue import QueueSpec
+from channel_operator.core import policy
+from channel_operator.core.view import Manifest
+
+__all__ = ["complete", "settled"]
+
+
+def settled(manifest: Manifest) -> Mapping[str, Any] | None:
+    """Return what held when the object was made, None while it is not made yet."""
+    if policy.owner_record(manifest.annotations) is None:
+        return None
+    effective: Mapping[str, Any] | None = manifest.status.get("effective")
+    return effective
+
+
+def complete(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> QueueSpec:
+    """Return the Queue as it is meant. `made_with`: see `settled`; without it the Broker's defaults of today hold."""
+    if made_with is not None:
+        defaults = replace(
+            defaults,
+            retry=_retry(made_with.get("retry")),
+            limits=_limits(made_with.get("limits")),
+            replicas=made_with.get("replicas"),
+        )
+    return replace(
+        spec,
+        retry=spec.retry if spec.retry is not None else defaults.retry,
+        limits=spec.limits if spec.limits is not None else defaults.limits,
+        replicas=spec.replicas if spec.replicas is not None else defaults.replicas,
+    )
+
+
+def _retry(made_with: Mapping[str, Any] | None) -> Retry | None:
+    return Retry(max_deliveries=made_with.get("maxDeliveries")) if made_with else None
+
+
+def _limits(made_with: Mapping[str, Any] | None) -> Limits | None:
+    if not made_with:
+        return None
+    overflow = made_with.get("overflow")
+    size = made_with.get("maxBytes")
+    return Limits(
+        max_messages=made_with.get("maxMessages"),
+        max_bytes=size if size is None else str(size),
+        overflow=Overflow(overflow) if overflow is not None else None,
+    )
