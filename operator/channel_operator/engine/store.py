@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from channel_operator.api.meta import Kind
+from channel_operator.core import policy
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.core.resolve import claim_of
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
@@ -63,7 +64,12 @@ class Store:
             return None
         if len(claimants) == 1:
             return next(iter(claimants))
-        return min(claimants, key=lambda key: self._objects[key].since)
+        return min(claimants, key=self._seniority)
+
+    def _seniority(self, key: Key) -> tuple[str, bool, str]:
+        """Order claimants: oldest first. Of those made in one second, who has something on the broker keeps it."""
+        manifest = self._objects[key]
+        return (manifest.created, policy.owner_record(manifest.annotations) is None, manifest.uid)
 
     def capabilities(self, broker: Key) -> Capabilities | None:
         """Return what was last learnt of a broker."""
