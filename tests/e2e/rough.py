@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.harness.cluster import Recording
-from tests.harness.kubeapi import ApiError, Object
+from tests.harness.kubeapi import ApiError, Object, resource_path
 from tests.harness.world import World
 
 __all__ = ["SETTINGS", "status_writes", "tidy"]
@@ -23,19 +23,20 @@ def tidy(world: World) -> None:
             replica.kill()
     world.replicas.clear()
     found = [one for kind in _KINDS for one in world.cluster.objects(kind)]
+    for kind, namespace in {(one["kind"], one["metadata"]["namespace"]) for one in found}:
+        world.cluster.api.request("DELETE", resource_path(kind, namespace))
     with ThreadPoolExecutor(_HANDS) as pool:
-        for done in [pool.submit(_take_away, world, one) for one in found]:
+        for done in [pool.submit(_let_go, world, one) for one in found if one["metadata"].get("finalizers")]:
             done.result()
 
 
-def _take_away(world: World, found: Object) -> None:
+def _let_go(world: World, found: Object) -> None:
     kind, namespace, name = found["kind"], found["metadata"]["namespace"], found["metadata"]["name"]
     try:
         world.cluster.patch(kind, namespace, name, {"metadata": {"finalizers": None}})
     except ApiError as error:
         if error.status != _NOT_FOUND:
             raise
-    world.cluster.delete(kind, namespace, name)
 
 
 def status_writes(recording: Recording, before: Object) -> list[Object]:

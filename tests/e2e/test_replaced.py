@@ -77,6 +77,7 @@ def test_nothing_is_deleted_on_another_broker_than_the_one_it_was_made_on(rough:
     site.cluster.wait_gone("Queue", team, "orders")
     assert f"{team}.orders" in site.native_queues()
     wait_until(lambda: f"{team}.others" in site.native_queues(), "what is still wanted is made again")
+    wait_until(lambda: set(site.permissions()) == {f"{team}.sender", f"{team}.receiver"}, "the users are made again")
     site.cluster.wait_ready("Queue", team, "others")
     site.cluster.wait_event(site.home, "main", "BrokerReplaced")
     send(site, team, "others")

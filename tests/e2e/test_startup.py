@@ -1,6 +1,7 @@
 """A start with a thousand objects in place, seen piece by piece: nothing is written, nobody's rights are narrowed."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -39,12 +40,14 @@ def full(rough: World) -> Iterator[Full]:
         operator.start()
         site = rough.site(management_port=management.port, spec={"resyncInterval": "1s"})
         one, two = site.namespace(), site.namespace()
-        for number in range(USERS):
-            rough.cluster.apply(site.user(one if number % 2 else two, f"user-{number}"))
+        users = [site.user(one if number % 2 else two, f"user-{number}") for number in range(USERS)]
+        queues = []
         for number in range(QUEUES):
             producers = [{"name": f"user-{n}", "namespace": one if n % 2 else two} for n in (number, number + 1)]
             consumers = [{"name": f"user-{2 * (number // 2) + 201}"}]
-            rough.cluster.apply(site.queue(one, f"queue-{number}", producers=producers, consumers=consumers))
+            queues.append(site.queue(one, f"queue-{number}", producers=producers, consumers=consumers))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(rough.cluster.apply, [*users, *queues]))
 
         def all_ready() -> bool:
             found = [*rough.cluster.objects("BrokerUser"), *rough.cluster.objects("Queue")]
