@@ -19,12 +19,13 @@ from channel_operator.brokers.base import Connection, Driver, NoRecorder, Record
 from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
-from channel_operator.core.model import Capabilities, Compiled, Key, Resolved, ResourceId
+from channel_operator.core.model import Capabilities, Change, Compiled, Key, Outcome, Resolved, ResourceId
 from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.context import Options
 from channel_operator.engine.loop import Drivers
 from channel_operator.engine.manager import Manager
 from channel_operator.engine.store import Store
+from channel_operator.errors import OperatorError
 from tests.engine.kubestub import KubeStub, Spec
 
 OPERATOR = "op-1"
@@ -76,6 +77,8 @@ class World:
         self.counts = Counts()
         self.leads = True
         self.expects_bugs = False
+        self.refuses: dict[ResourceId, OperatorError] = {}
+        """Native objects that the broker does not let us write, and what it says."""
         self.compile_fails_for: str | None = None
         """A native name for which the driver has a bug."""
         self.store = Store()
@@ -143,7 +146,8 @@ class World:
         return FlawedDriver(spec, operator_id, self) if spec.rabbitmq is not None else None
 
     def _session(self, connection: Connection, recorder: Recorder) -> Session:
-        return FakeSession(RabbitMQDriver(connection.spec, connection.operator_id), self._at(connection), recorder)
+        driver = RabbitMQDriver(connection.spec, connection.operator_id)
+        return ChoosySession(driver, self._at(connection), recorder, self.refuses)
 
     def _at(self, connection: Connection) -> FakeBroker:
         assert connection.spec.rabbitmq is not None
@@ -215,6 +219,24 @@ class World:
             and self.kube.status(key)["observedGeneration"] == self.kube.objects[key]["metadata"]["generation"]
             for key in keys
         )
+
+
+class ChoosySession(FakeSession):
+    """A session to a broker that refuses some writes."""
+
+    def __init__(
+        self, driver: Driver, broker: FakeBroker, recorder: Recorder, refuses: Mapping[ResourceId, OperatorError]
+    ) -> None:
+        super().__init__(driver, broker, recorder)
+        self._refuses = refuses
+
+    async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+        done = await super().apply([change for change in changes if change.id not in self._refuses])
+        outcomes = {outcome.change.id: outcome for outcome in done}
+        for change in changes:
+            if change.id in self._refuses:
+                outcomes[change.id] = Outcome(change, change.observed, self._refuses[change.id])
+        return [outcomes[change.id] for change in changes]
 
 
 class FlawedDriver(RabbitMQDriver):
