@@ -1,12 +1,14 @@
 """Case: all Queues of a workload, from the first POST until all are Ready and every user's Secret tells of them."""
 
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from channel_operator.api.meta import Kind
+from tests.bench.measured import MeasuredOperator, cpu_seconds
 from tests.bench.raw import Raw
 from tests.bench.sample import Sample
 from tests.bench.servers import custom_path
@@ -19,11 +21,15 @@ __all__ = ["Creation", "Round", "by_operator", "by_raw"]
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Seconds since the first POST: last POST answered, all Queues Ready, all users told too."""
+    """Seconds since the first POST: last POST answered, all Queues Ready, all users told too.
+
+    `cpu`: CPU seconds that each process used meanwhile; on a machine that does other things they say more than times.
+    """
 
     posted: float
     ready: float
     settled: float
+    cpu: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +46,25 @@ class Creation:
         return statistics.median(o.settled / r.settled for o, r in zip(self.operator, self.raw, strict=True))
 
     @property
+    def cpu_ratio(self) -> float:
+        """The same of the CPU time of all processes."""
+        pairs = zip(self.operator, self.raw, strict=True)
+        return statistics.median(sum(o.cpu.values()) / sum(r.cpu.values()) for o, r in pairs)
+
+    @property
     def ready_ratio(self) -> float:
         """The same until all Queues are Ready."""
         return statistics.median(o.ready / r.ready for o, r in zip(self.operator, self.raw, strict=True))
 
 
-async def by_operator(stage: Stage, work: Workload) -> Round:
-    """POST the Queues and let the operator, which must run, do the rest."""
+async def by_operator(stage: Stage, work: Workload, operator: MeasuredOperator) -> Round:
+    """POST the Queues and let the operator do the rest."""
     collection = custom_path(Kind.QUEUE, work.name)
 
     async def post() -> None:
         await each(work.numbers, lambda number: stage.kube.call("POST", collection, work.queue(number)))
 
-    return await _measure(stage, work, post)
+    return await _measure(stage, work, post, operator)
 
 
 async def by_raw(stage: Stage, sample: Sample, work: Workload) -> Round:
@@ -62,7 +74,12 @@ async def by_raw(stage: Stage, sample: Sample, work: Workload) -> Round:
     return await _measure(stage, work, raw.create_all)
 
 
-async def _measure(stage: Stage, work: Workload, run: Callable[[], Awaitable[None]]) -> Round:
+async def _measure(
+    stage: Stage, work: Workload, run: Callable[[], Awaitable[None]], operator: MeasuredOperator | None = None
+) -> Round:
+    processes = {"API server": stage.lab.control_plane.pid, "RabbitMQ": stage.lab.rabbitmq.pid, "client": os.getpid()}
+    if operator is not None:
+        processes["operator"] = operator.pid
     async with (
         Watch(stage.kube, Kind.QUEUE, work.name) as queues,
         Watch(stage.kube, Kind.BROKER_USER, work.name) as users,
@@ -70,9 +87,11 @@ async def _measure(stage: Stage, work: Workload, run: Callable[[], Awaitable[Non
         all_ready = asyncio.create_task(queues.until(work.queues, ready))
         all_told = asyncio.create_task(users.until(work.users, grants(QUEUES_PER_PAIR)))
         await asyncio.sleep(0)  # both wait before anything can happen
+        cpu = {name: cpu_seconds(pid) for name, pid in processes.items()}
         begin = time.perf_counter()
         await run()
         posted = time.perf_counter()
         last_ready, last_told = await all_ready, await all_told
+    used = {name: cpu_seconds(pid) - cpu[name] for name, pid in processes.items()}
     await stage.verify(work)
-    return Round(posted - begin, last_ready - begin, max(last_ready, last_told) - begin)
+    return Round(posted - begin, last_ready - begin, max(last_ready, last_told) - begin, used)

@@ -124,7 +124,10 @@ class Results:
             "arguments": list(arguments),
             "machine": machine(),
             "versions": self.versions,
-            "creations": [{**asdict(c), "ratio": c.ratio, "ready_ratio": c.ready_ratio} for c in self.creations],
+            "creations": [
+                {**asdict(c), "ratio": c.ratio, "ready_ratio": c.ready_ratio, "cpu_ratio": c.cpu_ratio}
+                for c in self.creations
+            ],
             "changes": [
                 {
                     "condition": c.condition,
@@ -150,6 +153,12 @@ def _creation_rows(one: Creation) -> Iterable[Row]:
         operator = statistics.median(getattr(r, moment) for r in one.operator)
         raw = statistics.median(getattr(r, moment) for r in one.raw)
         yield Row(f"{one.size} Queues: {what}", f"{operator:.2f} s", f"{raw:.2f} s", f"{ratio:.2f}", target)
+    for name in one.operator[0].cpu:
+        spent = statistics.median(r.cpu[name] for r in one.operator)
+        least = statistics.median(r.cpu.get(name, 0.0) for r in one.raw)
+        yield Row(f"  CPU of the {name}", f"{spent:.1f} s", f"{least:.1f} s" if least else "")
+    whole = [f"{statistics.median(sum(r.cpu.values()) for r in rounds):.1f} s" for rounds in (one.operator, one.raw)]
+    yield Row("  CPU of all", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
 
 
 def _both(latency: Latency) -> str:

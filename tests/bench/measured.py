@@ -11,11 +11,17 @@ from tests.harness.install import Installation
 from tests.harness.process import Metrics, Operator
 from tests.lab.processes import Server
 
-__all__ = ["MeasuredOperator", "Metrics"]
+__all__ = ["MeasuredOperator", "Metrics", "cpu_seconds"]
 
 PREFIX = "channel_operator_"
 _LIST_LEADS = "leading"
 """The operator logs this when its store is full, it leads, and a fresh list agrees."""
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used so far, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class MeasuredOperator(Operator):
@@ -51,13 +57,10 @@ class MeasuredOperator(Operator):
     @property
     def cpu_seconds(self) -> float:
         """CPU time used so far, user and system."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
     def memory(self) -> dict[str, float]:
         """Return the resident set in MB (1e6 bytes): now and at its highest."""
-        lines = dict(line.split(":", 1) for line in self._proc("status").splitlines() if ":" in line)
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         return {name: int(lines[key].split()[0]) * 1024 / 1e6 for name, key in (("now", "VmRSS"), ("peak", "VmHWM"))}
-
-    def _proc(self, name: str) -> str:
-        return Path(f"/proc/{self.pid}/{name}").read_text()

@@ -64,9 +64,9 @@ class _Run:
     async def _sample(self) -> Sample:
         self.say("taking a sample of what the operator writes")
         work = self._work(QUEUES_PER_PAIR)
-        async with self.stage.operator():
+        async with self.stage.operator() as operator:
             await self.stage.prepare(work)
-            await creation.by_operator(self.stage, work)
+            await creation.by_operator(self.stage, work, operator)
             sample = await take(self.stage, work)
         await self.stage.clear(work)
         return sample
@@ -98,19 +98,17 @@ class _Run:
         async with self.stage.operator():
             await self.stage.prepare(work)
         found = await creation.by_raw(self.stage, sample, work)
-        self.say(f"{size} Queues, raw limit: {found.settled:.2f} s")
+        self.say(f"{size} Queues, raw limit: {found.settled:.2f} s; CPU {_listed(found)}")
         await self.stage.clear(work)
         return found
 
     async def _operator_round(self, work: Workload) -> Round:
         async with self.stage.operator() as operator:
             await self.stage.prepare(work)
-            before = operator.cpu_seconds
-            found = await creation.by_operator(self.stage, work)
-            cpu = operator.cpu_seconds - before
+            found = await creation.by_operator(self.stage, work, operator)
             self._complain(operator.complaints())
         times = f"all Ready {found.ready:.2f} s, everything written {found.settled:.2f} s"
-        self.say(f"{work.size} Queues, operator: {times} (its CPU {cpu:.2f} s)")
+        self.say(f"{work.size} Queues, operator: {times}; CPU {_listed(found)}")
         return found
 
     # -- one -----------------------------------------------------------------------------------------------------
@@ -169,6 +167,10 @@ class _Run:
     def _complain(self, complaints: Sequence[object]) -> None:
         for complaint in complaints[:5]:
             self.say(f"  the operator says: {complaint}")
+
+
+def _listed(found: Round) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.cpu.items())
 
 
 async def run(stage: Stage, plan: Plan, say: Callable[[str], None]) -> Results:
