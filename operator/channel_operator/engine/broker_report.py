@@ -7,6 +7,8 @@ come and go. What it says is `engine.broker_status`.
 from collections.abc import Collection
 from datetime import datetime
 
+import structlog
+
 from channel_operator.api.broker import BrokerSpec, TlsMode
 from channel_operator.api.meta import CHANNEL_KINDS, RECONCILE_AT
 from channel_operator.api.reasons import EventReason
@@ -22,6 +24,8 @@ from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.state import BrokerState
 
 __all__ = ["BrokerReport"]
+
+log = structlog.get_logger(__name__)
 
 PAUSE = 5.0
 """Seconds between two writes of a Broker's status while its channels come and go."""
@@ -66,6 +70,7 @@ class BrokerReport:
         self._capabilities = capabilities
         self._problem = self._outage = None
         self._data_plane = data_plane
+        log.info("connected", broker=self._context.name, product=capabilities.product, version=capabilities.version)
         if was_down:
             await self._event(manifest, EventReason.BROKER_RECOVERED, f"Broker {self._context.name} answers again.")
         await self._warn_tls(manifest)
@@ -91,6 +96,7 @@ class BrokerReport:
         if manifest is None:
             return
         if first:
+            log.warning("the broker went away", broker=self._context.name, why=outage)
             await self._event(manifest, EventReason.BROKER_UNREACHABLE, outage or "", warning=True)
         self._due_at = self._context.clock.monotonic()
         self.tell()

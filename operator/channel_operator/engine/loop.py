@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 """Keys of one pass, at most."""
+CHECK_SECONDS = 5.0
+"""Longest time for which the regular look at a Broker's Secrets may hold its loop up."""
 LONGEST_BACKOFF = 30.0
 """Seconds between tries to reach a broker."""
 
@@ -223,12 +225,13 @@ class BrokerLoop:
         manifest = self._accepted()
         options = self.context.options
         try:
-            connection = await read_connection(
-                manifest, self.context.secrets, operator_id=options.operator_id, addresses=options.addresses
-            )
-        except Retry as error:
+            async with asyncio.timeout(CHECK_SECONDS):
+                connection = await read_connection(
+                    manifest, self.context.secrets, operator_id=options.operator_id, addresses=options.addresses
+                )
+        except (Retry, TimeoutError) as error:
             # An API server that is away says nothing about the broker: what was read last still serves.
-            log.warning("cannot read the Broker's Secrets", broker=self.context.name, why=str(error))
+            log.warning("cannot read the Broker's Secrets", broker=self.context.name, why=str(error) or "no answer")
             connection = live.connection
         if connection != live.connection:
             log.info("credentials or certificates changed, connecting anew", broker=self.context.name)
