@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: one lab with one operator for those that leave it in peace, fresh ones for others."""
+"""What the end-to-end tests share: a lab with an operator for those that leave it in peace, fresh ones for others."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
