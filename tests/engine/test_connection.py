@@ -58,8 +58,8 @@ async def test_without_an_authority_those_of_the_system_count() -> None:
         (
             {"tls": {"caRef": {"kind": "ConfigMap", "name": "authority"}}},
             (
-                'spec.tls.caRef: ConfigMap "messaging/authority" is not there, or its key "ca.crt" is not a certificate in '
-                "PEM form. Put the certificate of the authority there."
+                'spec.tls.caRef: ConfigMap "messaging/authority" is not there, or its key "ca.crt" is not a certificate'
+                " in PEM form. Put the certificate of the authority there."
             ),
         ),
         (

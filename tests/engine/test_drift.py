@@ -51,7 +51,7 @@ async def test_drift_is_seen_told_and_put_right() -> None:
 
 
 async def test_a_user_deleted_by_hand_comes_back_with_its_password_also_after_a_restart() -> None:
-    async with world() as w:
+    async with world(secrets_sweep=1e9) as w:
         w.make_broker()
         user = w.make_user("worker")
         w.make_queue("invoices", consumers=[{"name": "worker"}])

@@ -238,6 +238,11 @@ class ChoosySession(FakeSession):
                 outcomes[change.id] = Outcome(change, change.observed, self._refuses[change.id])
         return [outcomes[change.id] for change in changes]
 
+    async def close(self) -> None:
+        for _ in range(20):  # closing takes a moment, in which others go on
+            await asyncio.sleep(0)
+        await super().close()
+
 
 class FlawedDriver(RabbitMQDriver):
     """The real driver, with a bug where the world says so."""

@@ -1,0 +1,172 @@
+"""Users at work while everything fails: whatever happened, once it is calm the broker is as the manifests say.
+
+A property over random histories of edits, crashes, outages and hands on the broker. What must hold at the end is
+computed from the manifests alone.
+"""
+
+import asyncio
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from channel_operator.api.meta import Kind
+from channel_operator.brokers.rabbitmq.access import parse
+from channel_operator.brokers.rabbitmq.resources import queue_id
+from channel_operator.core.model import Key
+from tests.engine.world import TAG, World, world
+
+USERS = ("u0", "u1", "u2")
+QUEUES = ("q0", "q1", "q2")
+LISTS = st.lists(st.sampled_from(USERS), unique=True, max_size=3)
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("user"), st.sampled_from(USERS)),
+    st.tuples(
+        st.just("queue"),
+        st.sampled_from(QUEUES),
+        LISTS,
+        LISTS,
+        st.booleans(),
+        st.sampled_from(["Retain", "Delete", "DeleteIfEmpty"]),
+    ),
+    st.tuples(st.just("delete"), st.sampled_from([*USERS, *QUEUES])),
+    st.tuples(st.just("break"), st.sampled_from(QUEUES)),
+    st.tuples(st.just("disable"), st.sampled_from([*USERS, *QUEUES]), st.booleans()),
+    st.tuples(st.just("messages"), st.sampled_from(QUEUES), st.integers(0, 1)),
+    st.tuples(st.just("hand"), st.integers(0, 20)),
+    st.tuples(st.just("outage"), st.booleans()),
+    st.tuples(st.just("api"), st.booleans()),
+    st.tuples(st.just("dies"), st.integers(0, 6)),
+    st.tuples(st.just("crash")),
+    st.tuples(st.just("time"), st.sampled_from([0, 1, 70, 400])),
+)
+
+
+def key_of(name: str) -> Key:
+    return Key(Kind.BROKER_USER if name in USERS else Kind.QUEUE, "billing", name)
+
+
+async def act(w: World, action: tuple[Any, ...]) -> None:
+    """Do one thing to the world."""
+    if action[0] in {"outage", "api", "dies", "crash", "time", "messages", "hand"}:
+        await befall(w, action)
+    else:
+        wish(w, action)
+
+
+def wish(w: World, action: tuple[Any, ...]) -> None:
+    """Do what users do with manifests."""
+    match action:
+        case ("user", name):
+            if key_of(name) not in w.kube.objects:
+                w.make_user(name)
+        case ("queue", name, producers, consumers, dead, policy):
+            fields: dict[str, Any] = {"deadLetter": {}} if dead else {}
+            w.make_queue(
+                name,
+                producers=[{"name": n} for n in producers],
+                consumers=[{"name": n} for n in consumers],
+                deletionPolicy=policy,
+                **fields,
+            )
+        case ("delete", name) if key_of(name) in w.kube.objects:
+            w.kube.delete(key_of(name))
+        case ("break", name) if key_of(name) in w.kube.objects:
+            w.kube.edit(key_of(name), messageTTL="soon", consumers=[])
+        case ("disable", name, yes) if key_of(name) in w.kube.objects:
+            w.kube.annotate(key_of(name), reconcile="Disabled" if yes else None)
+        case _:
+            pass
+
+
+async def befall(w: World, action: tuple[Any, ...]) -> None:
+    """Let something happen to the broker, the API server or the operator."""
+    match action:
+        case ("messages", name, count):
+            w.broker.messages[queue_id(f"billing.{name}")] = count
+        case ("hand", number) if w.broker.resources:
+            ids = sorted(rid for rid in w.broker.resources if rid.kind != "Queue")
+            if ids:
+                w.take(ids[number % len(ids)])
+        case ("outage", yes):
+            w.broker.unreachable = yes
+        case ("api", yes):
+            w.kube.away = yes
+        case ("dies", writes):
+            w.broker.writes_left = writes
+        case ("crash",):
+            away, unreachable = w.kube.away, w.broker.unreachable
+            w.kube.away = False
+            await w.crash()
+            await w.start()
+            w.kube.away, w.broker.unreachable = away, unreachable
+        case ("time", seconds):
+            await w.advance(seconds, step=5.0)
+        case _:
+            pass
+
+
+async def calm(w: World) -> None:
+    """Let everything work again, enable and mend what users broke, and wait."""
+    w.kube.away = w.broker.unreachable = False
+    w.broker.writes_left = None
+    for key in [k for k in w.kube.objects if k.kind is not Kind.BROKER]:
+        w.kube.annotate(key, reconcile=None)
+        if "messageTTL" in w.kube.objects[key]["spec"]:
+            w.kube.edit(key, messageTTL=None)
+    await w.advance(800, step=5.0)
+
+
+def check(w: World) -> None:
+    """Hold the broker against the manifests."""
+    alive = {key.name: body["spec"] for key, body in w.kube.objects.items() if key.kind is not Kind.BROKER}
+    assert all("deletionTimestamp" not in body["metadata"] for body in w.kube.objects.values())
+    assert w.ready(*w.kube.objects)
+    tagged = {rid.path[0] for rid in w.broker.resources if rid.kind == "User" and w.user(rid.path[0]).tags == (TAG,)}  # type: ignore[union-attr]
+    assert tagged == {f"billing.{name}" for name in alive if name in USERS}
+    for name in USERS:
+        if name not in alive:
+            assert w.permission(f"billing.{name}") is None
+            continue
+        queues = {q: spec for q, spec in alive.items() if q in QUEUES}
+        found = w.permission(f"billing.{name}")
+        assert found is not None
+        assert set(parse(found.read) or ()) == {
+            f"billing.{q}" for q, s in queues.items() if {"name": name} in s["consumers"]
+        }
+        assert set(parse(found.write) or ()) == {
+            f"billing.{q}_in" for q, s in queues.items() if {"name": name} in s["producers"]
+        }
+        secret = w.kube.entries("billing", f"{name}-binding")
+        assert w.user(f"billing.{name}").password.reveal() == secret["password"]  # type: ignore[union-attr]
+        assert all((f'"name": "{q}"' in secret["channels.json"]) == _names(s, name) for q, s in queues.items())
+    for name in set(alive) & set(QUEUES):
+        assert f"billing.{name}" in w.names("Queue")
+        assert f"billing.{name}_in" in w.names("Exchange")
+        assert (f"billing.{name}_dlx" in w.names("Exchange")) == ("deadLetter" in alive[name])
+
+
+def _names(spec: dict[str, Any], user: str) -> bool:
+    return {"name": user} in (*spec["consumers"], *spec["producers"])
+
+
+async def history(actions: list[tuple[Any, ...]]) -> None:
+    async with world() as w:
+        w.make_broker()
+        await w.start()
+        for action in actions:
+            await act(w, action)
+        await calm(w)
+        check(w)
+        written, on_broker = len(w.kube.writes), len(w.broker.writes)
+        await w.restart()
+        await w.advance(400, step=5.0)
+        assert w.kube.writes[written:] == []
+        assert w.broker.writes[on_broker:] == []
+
+
+@given(st.lists(ACTIONS, min_size=5, max_size=25))
+@settings(max_examples=40)
+def test_after_any_storm_the_broker_is_as_the_manifests_say(actions: list[tuple[Any, ...]]) -> None:
+    asyncio.run(history(actions))
