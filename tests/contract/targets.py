@@ -19,17 +19,19 @@ from channel_operator.brokers.rabbitmq.declarations import body_of, object_path
 from channel_operator.brokers.rabbitmq.http import path
 from channel_operator.brokers.rabbitmq.resources import Queue, User, queue_id
 from channel_operator.brokers.registry import create_driver, open_session
+from channel_operator.core.accepted import (
+    Compiled,
+    Resolved,
+    ResolvedUser,
+    Subject,
+)
 from channel_operator.core.model import (
     Capabilities,
     Change,
-    Compiled,
     Outcome,
-    Resolved,
-    ResolvedUser,
     Resource,
     ResourceId,
     Secret,
-    Subject,
 )
 from tests.harness.amqp import Client
 from tests.lab.rabbitmq import RabbitMQ

@@ -19,7 +19,8 @@ from channel_operator.brokers.rabbitmq.resources import (
     queue_id,
     user_id,
 )
-from channel_operator.core.model import Action, Removal, Resolved, Resource, Role
+from channel_operator.core.accepted import Resolved, Role
+from channel_operator.core.model import Action, Removal, Resource
 from channel_operator.errors import Blocked, CredentialsRefused, Unreachable
 from tests.contract.targets import Scene, foreign_queue
 from tests.unit.rabbitmq.samples import grant, resolved_queue, resolved_user, subject

@@ -6,7 +6,7 @@ from typing import Any
 import pika
 import pytest
 
-from channel_operator.core.model import Role
+from channel_operator.core.accepted import Role
 from tests.contract.targets import RabbitMQTarget, Scene
 from tests.harness.waiting import wait_until
 from tests.lab.management import ManagementError

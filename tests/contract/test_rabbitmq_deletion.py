@@ -21,7 +21,13 @@ from channel_operator.brokers.rabbitmq.resources import (
     permission_id,
     queue_id,
 )
-from channel_operator.core.model import Action, Change, Removal, Role, Secret
+from channel_operator.core.accepted import Role
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Removal,
+    Secret,
+)
 from channel_operator.errors import Blocked
 from tests.contract.targets import Calls, RabbitMQTarget, Scene, foreign_queue
 from tests.harness.waiting import wait_until

@@ -256,8 +256,8 @@ def test_a_disabled_broker_is_not_written_to(lenient: World, shop: Shop) -> None
     more = shop.cluster.wait_reason("Queue", shop.namespace, "more", "RefNotReady")
     shown = condition(more, "ResolvedRefs")
     assert shown is not None
-    assert shown["message"] == (
-        f'spec.brokerRef: Broker "{shop.site.home}/main" is disabled by annotation; nothing is written to it.'
+    assert (
+        shown["message"] == f"spec.brokerRef: Broker {shop.site.home}/main cannot be used (Disabled); see its status."
     )
     assert shop.native() == before
     shop.works()

@@ -100,6 +100,21 @@ async def test_a_disabled_object_keeps_its_hands_off_also_over_a_restart() -> No
         assert w.permission("billing.worker").read == "^$"  # type: ignore[union-attr]
 
 
+async def test_a_disabled_broker_leaves_its_objects_ready_and_is_not_written_to() -> None:
+    async with world() as w:
+        user, queue = await settled(w)
+        on_broker = len(w.broker.writes)
+        w.kube.annotate(MAIN, reconcile="Disabled")
+        more = w.make_queue("more")
+        await w.advance(700)
+        assert w.ready(user, queue)
+        assert w.kube.condition(more) == ("Unknown", "RefNotReady")
+        assert len(w.broker.writes) == on_broker
+        w.kube.annotate(MAIN, reconcile=None)
+        await w.advance(10)
+        assert w.ready(user, queue, more)
+
+
 async def test_an_object_that_is_disabled_from_the_start_claims_nothing_and_says_nothing_false() -> None:
     async with world() as w:
         w.make_broker()

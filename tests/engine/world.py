@@ -19,7 +19,14 @@ from channel_operator.brokers.base import Connection, Driver, NoRecorder, Record
 from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
-from channel_operator.core.model import Capabilities, Change, Compiled, Key, Outcome, Resolved, ResourceId
+from channel_operator.core.accepted import Compiled, Resolved
+from channel_operator.core.model import (
+    Capabilities,
+    Change,
+    Key,
+    Outcome,
+    ResourceId,
+)
 from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.context import Options
 from channel_operator.engine.loop import Drivers

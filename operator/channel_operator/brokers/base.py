@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from channel_operator.api.broker import BrokerSpec
+from channel_operator.core.accepted import Compiled, Resolved, Subject
 from channel_operator.core.model import (
     Assembled,
     Capabilities,
     Change,
-    Compiled,
     Difference,
     Observation,
     Outcome,
     Part,
-    Resolved,
     Resource,
     ResourceId,
     Secret,
-    Subject,
 )
 
 __all__ = ["WRITE_SECONDS", "Connection", "Driver", "FieldSupport", "NoRecorder", "Recorder", "Session"]
@@ -72,10 +70,6 @@ class Connection:
 
 class Driver(Protocol):
     """The pure side of a broker: no I/O, no clock, no state. One instance per Broker object."""
-
-    @property
-    def separator(self) -> str:
-        """The reserved character that starts derived names (`_`)."""
 
     def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
         """Turn an accepted object into its parts. With problems, the parts are those of `hold`."""

@@ -12,7 +12,8 @@ from channel_operator.api.common import ConsentFrom, LabelSelector, NamespaceCon
 from channel_operator.api.meta import Kind
 from channel_operator.api.status import GrantState
 from channel_operator.core import naming
-from channel_operator.core.model import Grant, Key, Role
+from channel_operator.core.accepted import Grant, Role
+from channel_operator.core.model import Key
 from channel_operator.core.view import Claim, Manifest, View
 
 __all__ = ["GrantReport", "GrantState", "admits", "broker_of", "grants", "user_claim", "username"]

@@ -7,7 +7,14 @@ touches. Nothing is counted up and down, so nothing can be lost. Never looks at 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from channel_operator.core.model import Assembled, Compiled, Key, Part, Resource, ResourceId
+from channel_operator.core.accepted import Compiled
+from channel_operator.core.model import (
+    Assembled,
+    Key,
+    Part,
+    Resource,
+    ResourceId,
+)
 
 __all__ = ["Assembler", "Desired"]
 

@@ -4,14 +4,12 @@ Decides nothing. A driver's own resources (a queue, a permission) are NamedTuple
 engine need to know of them is the `Resource` protocol.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.meta import Kind
-from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.errors import OperatorError
 
@@ -249,91 +247,6 @@ class Observation:
     resources: dict[ResourceId, Resource]
     complete: bool = True
     missing: frozenset[ResourceId] = frozenset()
-
-
-class Role(StrEnum):
-    """What a BrokerUser may do on a channel."""
-
-    PRODUCER = "Producer"
-    CONSUMER = "Consumer"
-    DEAD_LETTER_CONSUMER = "DeadLetterConsumer"
-
-
-class Grant(NamedTuple):
-    """One right of one user on one channel: what the owner listed, with the reference resolved."""
-
-    user: Key
-    username: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is known of an object even when its spec cannot be read: enough to hold or to withdraw what it has.
-
-    `name` is the native name of its main object (queue, exchange, topic, user). `removal`: how what holds data goes
-    when the object is deleted; None = Retain.
-    """
-
-    key: Key
-    name: str
-    since: tuple[str, str]
-    removal: Removal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedQueue:
-    """An accepted Queue: references looked up, defaults applied, every grant that may be given."""
-
-    subject: Subject
-    spec: QueueSpec
-    """The effective spec: what the manifest states, completed by the defaults of Broker and namespace."""
-    stated: QueueSpec
-    """The manifest's own spec. What is in `spec` but not here came from a default, and a changed default never makes
-    an existing queue wrong."""
-    grants: tuple[Grant, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedUser:
-    """An accepted BrokerUser. `password` None: not read yet, so what the broker has is taken as right."""
-
-    subject: Subject
-    spec: BrokerUserSpec
-    password: Secret | None = None
-
-
-Resolved = ResolvedQueue | ResolvedUser
-
-
-class Enforcement(NamedTuple):
-    """Who honours a field. `by` is `Broker` or `Client`; `note` says what that means for the user."""
-
-    field: str
-    by: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """One object's say on the broker, and what its status shows of it.
-
-    `names`: every native name that the object may ever own, in use or not: the claim, the footprint of a hold, and
-    what a withdrawal looks at. `address` is `status.address` as it will be written.
-    """
-
-    parts: tuple[Part, ...]
-    names: frozenset[str] = frozenset()
-    problems: tuple[Problem, ...] = ()
-    enforcement: tuple[Enforcement, ...] = ()
-    address: Mapping[str, Any] = field(default_factory=dict)
-    effective: Mapping[str, Any] = field(default_factory=dict)
-    coordinates: Mapping["Role", Mapping[str, Any]] = field(default_factory=dict)
-    """What a client of each role needs to know, for `channels.json`: `{"exchange": …}` or `{"queues": […]}`."""
-
-
-Describe = Callable[[Change], str]
-"""Turns a change into one line for people: `+ queue billing.invoices (quorum, delivery limit 4)`."""
 
 
 def by_stage(changes: Iterable[Change]) -> list[list[Change]]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.accepted import Compiled, Enforcement
 from channel_operator.core.access import GrantReport
-from channel_operator.core.model import Compiled, Enforcement, Key, Problem
+from channel_operator.core.model import Key, Problem
 
 __all__ = [
     "Condition",

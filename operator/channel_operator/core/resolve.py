@@ -14,9 +14,16 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import access, naming, policy
+from channel_operator.core.accepted import (
+    Resolved,
+    ResolvedQueue,
+    ResolvedUser,
+    Role,
+    Subject,
+)
 from channel_operator.core.access import GrantReport
 from channel_operator.core.defaults import complete, settled
-from channel_operator.core.model import Key, Problem, Resolved, ResolvedQueue, ResolvedUser, Role, Secret, Subject
+from channel_operator.core.model import Key, Problem, Secret
 from channel_operator.core.view import Claim, Manifest, View
 from channel_operator.errors import InvalidManifest
 
@@ -247,8 +254,6 @@ def _not_ready(manifest: Manifest, broker: Manifest) -> tuple[Problem, ...]:
     where = f"{broker.key.namespace}/{broker.key.name}"
     if broker.deleted is not None and policy.owner_record(manifest.annotations) is None:
         text = f'spec.brokerRef: Broker "{where}" is being deleted. Use another one.'
-    elif policy.is_disabled(broker):
-        text = f'spec.brokerRef: Broker "{where}" is disabled by annotation; nothing is written to it.'
     else:
         return ()
     return (_refs(Reason.REF_NOT_READY, text, "spec.brokerRef", stalled=False),)

@@ -14,7 +14,12 @@ from channel_operator.api.meta import CHANNEL_KINDS, RECONCILE_AT
 from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Connection
 from channel_operator.core import naming, policy
-from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
+from channel_operator.core.model import (
+    Capabilities,
+    Key,
+    Problem,
+    ResourceId,
+)
 from channel_operator.core.report import changed_fields, is_ready
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
@@ -40,6 +45,7 @@ class BrokerReport:
         self._problem: Problem | None = None
         self._outage: str | None = None
         self._data_plane: str | None = None
+        self._uid: str | None = None
         self._replaced: str | None = None
         self._orphans: list[str] = []
         self._observed: str | None = None
@@ -57,6 +63,8 @@ class BrokerReport:
         self, manifest: Manifest, connection: Connection, capabilities: Capabilities, data_plane: str | None
     ) -> None:
         """Take in that the broker answers: what it is, and whether it is another one than before."""
+        if self._uid != manifest.uid:
+            self._uid, self._replaced = manifest.uid, None
         ends = {"ca": not_after(connection.ca), "client": not_after(connection.certificate)}
         self._certificates = {which: end for which, end in ends.items() if end is not None}
         was_down = self._outage is not None

@@ -14,7 +14,15 @@ from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Session
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders
-from channel_operator.core.model import Action, Change, Key, Outcome, Removal, ResourceId, by_stage
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Key,
+    Outcome,
+    Removal,
+    ResourceId,
+    by_stage,
+)
 from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
 from channel_operator.engine.context import Context

@@ -11,7 +11,14 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import EventReason
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders, staged
-from channel_operator.core.model import Action, Change, Key, Removal, Resource, ResourceId
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Key,
+    Removal,
+    Resource,
+    ResourceId,
+)
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import is_ready
 from channel_operator.engine.context import Context

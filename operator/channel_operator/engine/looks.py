@@ -11,16 +11,14 @@ from channel_operator.api.common import DeletionPolicy
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
+from channel_operator.core.accepted import Compiled, ResolvedQueue, Role
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
-    Compiled,
     Key,
     Mode,
     Problem,
-    ResolvedQueue,
     ResourceId,
-    Role,
     Secret,
 )
 from channel_operator.core.resolve import Resolution, Standing, resolve

@@ -172,3 +172,11 @@ class Manager:
                 log.warning("the sweep failed", why=type(error).__name__)
                 continue
             self.store.keep_only(bodies, known)
+            self._end_idle_loops()
+
+    def _end_idle_loops(self) -> None:
+        """End the loops of Brokers that are gone and that nothing names any more."""
+        wanted = self.store.brokers()
+        for broker, task in list(self._tasks.items()):
+            if broker not in wanted:
+                task.cancel()

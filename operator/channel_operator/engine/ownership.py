@@ -8,7 +8,13 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders, plan
-from channel_operator.core.model import Capabilities, Key, Problem, ResourceId
+from channel_operator.core.model import (
+    Capabilities,
+    Key,
+    Mode,
+    Problem,
+    ResourceId,
+)
 from channel_operator.core.policy import OwnerRecord, Ownership
 from channel_operator.engine.context import Context
 from channel_operator.engine.looks import Look
@@ -26,7 +32,11 @@ class OwnershipDecisions:
 
     def undecided(self, look: Look, capabilities: Capabilities) -> set[ResourceId]:
         """Return the native objects of which it has to be decided whose they are; they are to be read before that."""
-        return self._mine(look.manifest.key) if self._is_open(look, capabilities) else set()
+        if not self._is_open(look, capabilities):
+            return set()
+        # What it does not want is no reason for or against taking it over.
+        parts = self._state.desired.parts(look.manifest.key)
+        return {rid for rid in self._mine(look.manifest.key) if parts[rid].mode is Mode.ASSERT}
 
     def _is_open(self, look: Look, capabilities: Capabilities) -> bool:
         if not look.asserts or self._context.claims.in_flight(look.manifest.key):

@@ -13,6 +13,7 @@ from channel_operator.api.common import ManagementPolicy
 from channel_operator.api.meta import RECONCILE_AT, Kind
 from channel_operator.brokers.base import Driver, Session
 from channel_operator.core import policy
+from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import leaders, plan
 from channel_operator.core.model import (
@@ -22,7 +23,6 @@ from channel_operator.core.model import (
     Observation,
     Outcome,
     Plan,
-    ResolvedUser,
     ResourceId,
 )
 from channel_operator.core.resolve import Standing

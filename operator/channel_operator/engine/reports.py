@@ -11,9 +11,18 @@ from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.api.reasons import ConditionType, EventReason, Reason
 from channel_operator.api.status import GrantState
 from channel_operator.core import policy
+from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.access import GrantReport
 from channel_operator.core.diff import compare, leaders
-from channel_operator.core.model import Assembled, Change, Key, Mode, Problem, ResolvedUser, Resource, Secret
+from channel_operator.core.model import (
+    Assembled,
+    Change,
+    Key,
+    Mode,
+    Problem,
+    Resource,
+    Secret,
+)
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Standing

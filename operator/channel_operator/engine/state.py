@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
 from channel_operator.core.desired import Desired
-from channel_operator.core.model import Capabilities, Key, Problem, Resource, ResourceId
+from channel_operator.core.model import (
+    Capabilities,
+    Key,
+    Problem,
+    Resource,
+    ResourceId,
+)
 from channel_operator.core.view import Manifest
 from channel_operator.engine.looks import Looks
 from channel_operator.errors import OperatorError

@@ -8,8 +8,9 @@ import pytest
 from channel_operator.api.crd import status_schema
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.accepted import Compiled, Enforcement, Role
 from channel_operator.core.access import GrantReport, GrantState
-from channel_operator.core.model import Compiled, Enforcement, Key, Problem, Role
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.report import ObjectState, channel_status, user_status
 
 Schema = dict[str, Any]

@@ -7,7 +7,8 @@ import pytest
 from channel_operator.api.common import ObjectRef
 from channel_operator.api.meta import Kind
 from channel_operator.core import access
-from channel_operator.core.model import Capabilities, Grant, Key, Role
+from channel_operator.core.accepted import Grant, Role
+from channel_operator.core.model import Capabilities, Key
 from tests.unit.core.samples import MAIN, broker, broker_spec, user, view
 
 WORKER = Key(Kind.BROKER_USER, "billing", "worker")

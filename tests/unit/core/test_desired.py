@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channel_operator.api.meta import Kind
+from channel_operator.core.accepted import Compiled
 from channel_operator.core.desired import Desired
-from channel_operator.core.model import Assembled, Compiled, Key, Mode, Part, Resource, ResourceId
+from channel_operator.core.model import (
+    Assembled,
+    Key,
+    Mode,
+    Part,
+    Resource,
+    ResourceId,
+)
 
 
 class Thing(NamedTuple):

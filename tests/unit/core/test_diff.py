@@ -7,7 +7,15 @@ from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Queue, User, queue_id, user_id
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import leaders, plan
-from channel_operator.core.model import Action, Key, Plan, Removal, Resource, ResourceId, by_stage
+from channel_operator.core.model import (
+    Action,
+    Key,
+    Plan,
+    Removal,
+    Resource,
+    ResourceId,
+    by_stage,
+)
 from channel_operator.core.resolve import resolve
 from channel_operator.core.view import Manifest
 from tests.unit.core.samples import CAPABILITIES, broker, broker_spec, queue, user, view

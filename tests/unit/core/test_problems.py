@@ -65,17 +65,6 @@ BROKER_REF = "spec.brokerRef"
         ),
         (
             queue(),
-            [broker(annotations=DISABLED)],
-            (
-                "RefNotReady",
-                "ResolvedRefs",
-                BROKER_REF,
-                'spec.brokerRef: Broker "messaging/main" is disabled by annotation; nothing is written to it.',
-                False,
-            ),
-        ),
-        (
-            queue(),
             [broker(allowedNamespaces={"from": "Same"})],
             (
                 "RefNotPermitted",

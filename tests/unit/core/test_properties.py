@@ -16,9 +16,16 @@ from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, permission_id
+from channel_operator.core.accepted import Compiled
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import plan
-from channel_operator.core.model import Compiled, Key, Plan, Resource, ResourceId, Secret
+from channel_operator.core.model import (
+    Key,
+    Plan,
+    Resource,
+    ResourceId,
+    Secret,
+)
 from channel_operator.core.report import ObjectState, channel_status
 from channel_operator.core.resolve import Standing, resolve
 from channel_operator.core.view import Manifest

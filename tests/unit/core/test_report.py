@@ -8,8 +8,9 @@ import pytest
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.status import GrantState
+from channel_operator.core.accepted import Compiled, Enforcement, Role
 from channel_operator.core.access import GrantReport
-from channel_operator.core.model import Compiled, Enforcement, Key, Problem, Role
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.report import (
     MAX_GRANTS,
     MAX_MESSAGE,

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from channel_operator.api.meta import FORCE_RELEASE, RECONCILE, Kind
-from channel_operator.core.model import Capabilities, Key, Removal, ResolvedQueue, ResolvedUser, Secret
+from channel_operator.core.accepted import ResolvedQueue, ResolvedUser
+from channel_operator.core.model import (
+    Capabilities,
+    Key,
+    Removal,
+    Secret,
+)
 from channel_operator.core.resolve import Standing, broker_problems, resolve
 from channel_operator.core.view import Manifest
 from tests.unit.core.samples import CAPABILITIES, MAIN, PlainView, broker, manifest, queue, user, view
@@ -37,7 +43,6 @@ def check(
         (queue(messageTTL="soon"), {}, Standing.HELD),
         (queue(messageTTL="soon", annotations=DISABLED), {}, Standing.HELD),
         (manifest(Kind.TOPIC, "events"), {}, Standing.HELD),
-        (queue(), {"annotations": DISABLED}, Standing.HELD),
         (queue(), {"deleted": True}, Standing.HELD),
         (queue(owned="created:x"), {"deleted": True}, Standing.ACCEPTED),
         (queue(), {"allowedNamespaces": {"from": "Same"}}, Standing.DENIED),

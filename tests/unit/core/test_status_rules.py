@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channel_operator.core.model import Compiled
+from channel_operator.core.accepted import Compiled
 from channel_operator.core.report import (
     changed_fields,
     channel_status,

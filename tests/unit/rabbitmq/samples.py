@@ -11,23 +11,25 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
 from channel_operator.brokers.base import Driver
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
+from channel_operator.core.accepted import (
+    Compiled,
+    Grant,
+    ResolvedQueue,
+    ResolvedUser,
+    Role,
+    Subject,
+)
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import plan
 from channel_operator.core.model import (
     Capabilities,
     Change,
-    Compiled,
-    Grant,
     Key,
     Part,
     Removal,
-    ResolvedQueue,
-    ResolvedUser,
     Resource,
     ResourceId,
-    Role,
     Secret,
-    Subject,
 )
 
 NEWEST = Capabilities("RabbitMQ", "4.3.6", "cluster-1//", "cluster-1", frozenset({"x-consistent-hash"}))

@@ -16,7 +16,8 @@ from channel_operator.brokers.rabbitmq.resources import (
     queue_id,
     user_id,
 )
-from channel_operator.core.model import Mode, Removal, Role, Secret
+from channel_operator.core.accepted import Role
+from channel_operator.core.model import Mode, Removal, Secret
 from tests.unit.rabbitmq.samples import (
     NEWEST,
     OLDER,

@@ -8,7 +8,7 @@ import pytest
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.fields import RABBITMQ
 from channel_operator.brokers.registry import create_driver, field_table
-from channel_operator.core.model import Compiled, Role
+from channel_operator.core.accepted import Compiled, Role
 from tests.unit.rabbitmq.samples import NEWEST, broker_spec, driver, grant, resolved_queue, resolved_user
 
 QUEUE_VALUES: Final[dict[str, dict[str, Any]]] = {

@@ -18,7 +18,13 @@ from channel_operator.brokers.rabbitmq.resources import (
     queue_id,
     user_id,
 )
-from channel_operator.core.model import Change, Resource, ResourceId, Role, by_stage
+from channel_operator.core.accepted import Role
+from channel_operator.core.model import (
+    Change,
+    Resource,
+    ResourceId,
+    by_stage,
+)
 from tests.unit.rabbitmq.samples import (
     NEWEST,
     changes_for,

@@ -9,7 +9,12 @@ from typing import Final, NamedTuple
 
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.resources import Permission
-from channel_operator.core.model import Assembled, Mode, Part, Refusal
+from channel_operator.core.model import (
+    Assembled,
+    Mode,
+    Part,
+    Refusal,
+)
 
 __all__ = ["CLOSING", "MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "parse", "render"]
 

@@ -11,7 +11,15 @@ from channel_operator.brokers.rabbitmq.bulk import BULK_FROM, Bulk, is_bulkable
 from channel_operator.brokers.rabbitmq.graph import BUILD_STAGES, endpoints, is_dead_letter_queue
 from channel_operator.brokers.rabbitmq.resources import BINDING, EXCHANGE, PERMISSION, QUEUE, user_id
 from channel_operator.brokers.rabbitmq.writes import Writer
-from channel_operator.core.model import Action, Change, Key, Outcome, Removal, ResourceId, by_stage
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Key,
+    Outcome,
+    Removal,
+    ResourceId,
+    by_stage,
+)
 from channel_operator.errors import CredentialsRefused, OperatorError, Unreachable
 
 __all__ = ["apply"]
@@ -63,6 +71,7 @@ class _Run:
                 self._note(settled)
             else:
                 pending.append(change)
+        await self._writer.look_at_users(pending)
         if not self._in_bulk:
             await self._each(pending)
             return

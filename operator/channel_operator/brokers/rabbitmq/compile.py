@@ -13,7 +13,7 @@ from channel_operator.brokers.rabbitmq import describe, graph
 from channel_operator.brokers.rabbitmq.access import Access, assemble_permission
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.names import SEPARATOR, ChannelNames
+from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.resources import (
     PERMISSION,
     Binding,
@@ -25,23 +25,25 @@ from channel_operator.brokers.rabbitmq.resources import (
 )
 from channel_operator.brokers.rabbitmq.settings import dead_letter_queue, effective, main_queue
 from channel_operator.brokers.rabbitmq.support import enforcement, queue_problems, user_problems
+from channel_operator.core.accepted import (
+    Compiled,
+    Grant,
+    Resolved,
+    ResolvedQueue,
+    ResolvedUser,
+    Role,
+    Subject,
+)
 from channel_operator.core.model import (
     Assembled,
     Capabilities,
     Change,
-    Compiled,
     Difference,
-    Grant,
     Mode,
     Part,
     Problem,
-    Resolved,
-    ResolvedQueue,
-    ResolvedUser,
     Resource,
     ResourceId,
-    Role,
-    Subject,
 )
 
 __all__ = ["TAG_PREFIX", "RabbitMQDriver"]
@@ -61,11 +63,6 @@ class RabbitMQDriver:
         self._spec = spec
         self._rabbitmq = spec.rabbitmq
         self._tag = TAG_PREFIX + operator_id
-
-    @property
-    def separator(self) -> str:
-        """See `brokers.base.Driver.separator`."""
-        return SEPARATOR
 
     def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
         """See `brokers.base.Driver.compile`."""

@@ -18,7 +18,12 @@ from channel_operator.brokers.rabbitmq.resources import (
     permission_id,
     queue_id,
 )
-from channel_operator.core.model import Action, Change, Resource, ResourceId
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Resource,
+    ResourceId,
+)
 
 __all__ = [
     "BUILD_STAGES",

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 from channel_operator.brokers.rabbitmq.resources import binding_id, exchange_id, queue_id
 from channel_operator.core.model import ResourceId
 
-__all__ = ["DEAD_SUFFIX", "SEPARATOR", "ChannelNames"]
+__all__ = ["DEAD_SUFFIX", "ChannelNames"]
 
-SEPARATOR: Final = "_"
+_SEPARATOR: Final = "_"
 """Starts derived names: Kubernetes names cannot contain it."""
 _ENTRY_SUFFIX: Final = "_in"
 _DEAD_LETTER_SUFFIX: Final = "_dlx"

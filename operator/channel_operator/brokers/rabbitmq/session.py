@@ -10,9 +10,15 @@ from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.apply import apply
 from channel_operator.brokers.rabbitmq.bulk import Bulk
 from channel_operator.brokers.rabbitmq.http import ManagementClient
-from channel_operator.brokers.rabbitmq.observe import observe_all, observe_some, probe
+from channel_operator.brokers.rabbitmq.observe import observe_all, observe_some, pays_as_a_whole, picked, probe
 from channel_operator.brokers.rabbitmq.writes import Writer
-from channel_operator.core.model import Capabilities, Change, Observation, Outcome, ResourceId
+from channel_operator.core.model import (
+    Capabilities,
+    Change,
+    Observation,
+    Outcome,
+    ResourceId,
+)
 from channel_operator.errors import OperatorError
 
 __all__ = ["RabbitMQSession"]
@@ -26,6 +32,7 @@ class RabbitMQSession:
         self._data_plane = DataPlane(connection, recorder)
         self._writer = Writer(connection, self._client, self._data_plane)
         self._bulk = Bulk(self._client)
+        self._size = 0
 
     async def probe(self) -> Capabilities:
         """See `brokers.base.Session.probe`."""
@@ -43,7 +50,11 @@ class RabbitMQSession:
 
     async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
         """See `brokers.base.Session.observe`."""
-        return await observe_all(self._client) if ids is None else await observe_some(self._client, ids)
+        if ids is not None and not pays_as_a_whole(len(ids), self._size):
+            return await observe_some(self._client, ids)
+        everything = await observe_all(self._client)
+        self._size = len(everything.resources)
+        return everything if ids is None else picked(everything, ids)
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """See `brokers.base.Session.apply`."""

@@ -12,7 +12,8 @@ from channel_operator.api.delivery import DeadLetterStrategy, Ordering
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import Reason
 from channel_operator.api.values import seconds
-from channel_operator.core.model import Capabilities, Enforcement, Problem
+from channel_operator.core.accepted import Enforcement
+from channel_operator.core.model import Capabilities, Problem
 
 __all__ = ["DELAYED_RETRY", "enforcement", "queue_problems", "user_problems"]
 

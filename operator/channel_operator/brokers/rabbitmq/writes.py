@@ -3,6 +3,8 @@
 Never decides the order of changes (graph) nor how many run side by side (apply).
 """
 
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -16,9 +18,22 @@ from channel_operator.brokers.rabbitmq.compile import TAG_PREFIX
 from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
 from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
 from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
-from channel_operator.brokers.rabbitmq.observe import bindings_of_queue, read_binding_key, read_one
-from channel_operator.brokers.rabbitmq.resources import Binding, Permission, Queue, User, user_id
-from channel_operator.core.model import Action, Change, Outcome, Removal, Resource, ResourceId
+from channel_operator.brokers.rabbitmq.observe import (
+    bindings_of_queue,
+    observe_users,
+    pays_as_a_whole,
+    read_binding_key,
+    read_one,
+)
+from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
+from channel_operator.core.model import (
+    Action,
+    Change,
+    Outcome,
+    Removal,
+    Resource,
+    ResourceId,
+)
 from channel_operator.errors import Blocked, OperatorError, Retry
 
 __all__ = ["Writer"]
@@ -46,6 +61,25 @@ class Writer:
         self._adoptable = frozenset(connection.spec.adoptable_users)
         self._closes = rabbitmq is not None and rabbitmq.on_revoke is OnRevoke.CLOSE_CONNECTIONS
         self._tick = tick
+        self._users: Mapping[ResourceId, Resource] | None = None
+        self._user_count = 0
+
+    async def look_at_users(self, changes: Collection[Change]) -> None:
+        """Read the users that these changes are about, if that is cheaper at once than right before each.
+
+        Counts for the changes that are written next only.
+        """
+        self._users = None
+        concerned = sum(change.id.kind in {USER, PERMISSION} and change.desired is not None for change in changes)
+        if not pays_as_a_whole(concerned, self._user_count):
+            return
+        # What goes wrong here goes wrong for each change too, and is told of it there.
+        with suppress(OperatorError):
+            self._users = await observe_users(self._client)
+            self._user_count = len(self._users)
+
+    async def _user(self, rid: ResourceId) -> Resource | None:
+        return self._users.get(rid) if self._users is not None else await read_one(self._client, rid)
 
     async def write(self, change: Change) -> Outcome:
         """Do it; an error with a meaning becomes part of the outcome."""
@@ -103,7 +137,7 @@ class Writer:
             raise self._client.refusal(answer)
 
     async def _put_user(self, change: Change, wanted: User) -> User:
-        found = await read_one(self._client, change.id)
+        found = await self._user(change.id)
         if isinstance(found, User):
             self._check_user(found)
             if diff(wanted, found) is None:
@@ -134,7 +168,7 @@ class Writer:
             )
 
     async def _put_permission(self, change: Change, wanted: Permission) -> Permission:
-        owner = await read_one(self._client, user_id(wanted.user))
+        owner = await self._user(user_id(wanted.user))
         if not isinstance(owner, User):
             raise Retry(f'user "{wanted.user}" is not there yet')
         self._check_user(owner)
