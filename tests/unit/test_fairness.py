@@ -15,10 +15,13 @@ from aiohttp import web
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.manifest import parse
 from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Connection, NoRecorder
 from channel_operator.brokers.rabbitmq.http import ManagementClient, path
-from channel_operator.core.model import Secret
+from channel_operator.core.model import Key, Secret
+from channel_operator.engine.clock import FakeClock
 from channel_operator.kube.client import KubeClient
+from channel_operator.kube.events import EventPoster
 from channel_operator.kube.login import Credentials
 
 WORKERS = 40
@@ -86,6 +89,36 @@ async def test_no_call_to_the_api_server_is_passed_over(served: Served) -> None:
     finally:
         await client.close()
     assert meanwhile <= 2 * WORKERS
+
+
+class Busy:
+    """A client whose calls have to wait, or not; it counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.is_busy = True
+        self.calls = 0
+
+    async def call(self, *_: object, **__: object) -> dict[str, Any]:
+        self.calls += 1
+        return {"metadata": {"name": "event"}}
+
+
+@pytest.mark.parametrize("relieved", [True, False])
+async def test_an_event_gives_way_to_other_calls_but_not_for_ever(relieved: bool) -> None:  # noqa: FBT001
+    client, clock = Busy(), FakeClock()
+    poster = EventPoster(cast("KubeClient", client), clock, instance="a")
+    task = asyncio.create_task(poster.run())
+    key = Key(Kind.QUEUE, "shop", "orders")
+    poster.post(key, "uid", reason=EventReason.CREATED, message="Created.", warning=False)
+    await clock.advance(1)
+    assert client.calls == 0
+    client.is_busy = not relieved
+    await clock.advance(0.1)
+    assert client.calls == (1 if relieved else 0)
+    await clock.advance(5)
+    assert client.calls == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_no_call_to_a_broker_is_passed_over(served: Served) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from channel_operator.api.brokeruser import BrokerUserSpec
@@ -52,6 +52,8 @@ class Binding:
     version: str | None = None
     wanted: Wanted | None = None
     read_password: bool = False
+    written: SecretData | None = None
+    """The Secret as we wrote it last, without its entries: enough to replace just that version of it."""
 
 
 class Bindings:
@@ -127,6 +129,7 @@ class Bindings:
             # Secrets are not watched: what is missing is looked for again, without hurry.
             raise Retry(str(error)) from error
         except Conflict:
+            binding.written = None
             raise Retry("the binding Secret changed meanwhile", after=0.1) from None
         if binding.problem is not None:
             binding.problem = None
@@ -145,7 +148,12 @@ class Bindings:
         key, name = manifest.key, secret_name(manifest.key, spec)
         if binding.password is not None and binding.wanted is None and not binding.read_password:
             return
-        existing = await self._secrets.read_secret(key.namespace, name)
+        last = binding.written
+        if last is not None and manifest.uid in last.owner_uids and binding.password and not binding.read_password:
+            # Nobody else can have changed it unnoticed: the API server refuses to replace any other version.
+            existing: SecretData | None = last
+        else:
+            existing = await self._secrets.read_secret(key.namespace, name)
         if existing is not None and manifest.uid not in existing.owner_uids:
             raise Blocked(
                 f'spec.secret.name: a Secret "{key.namespace}/{name}" exists and does not belong to this BrokerUser. '
@@ -166,7 +174,8 @@ class Bindings:
         version = self._version(wanted.digest, binding.issued_at)
         data = wanted.render(binding.password)
         if not self._same(existing, data, wanted, spec):
-            await self._write(manifest, spec, name, data, wanted, existing, binding.issued_at)
+            written = await self._write(manifest, spec, name, data, wanted, existing, binding.issued_at)
+            binding.written = replace(written, data={})
         binding.version = version
         if binding.wanted is wanted:
             binding.wanted = None
@@ -221,10 +230,10 @@ class Bindings:
         wanted: Wanted,
         existing: SecretData | None,
         issued_at: str,
-    ) -> None:
+    ) -> SecretData:
         labels = (spec.secret.labels if spec.secret is not None else None) or {}
         annotations = (spec.secret.annotations if spec.secret is not None else None) or {}
-        await self._secrets.write_secret(
+        return await self._secrets.write_secret(
             manifest.key.namespace,
             name,
             type=wanted.type,

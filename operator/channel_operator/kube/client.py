@@ -109,6 +109,11 @@ class KubeClient:
         self._session = credentials.session(connections=0)
         self._recorder = recorder or NoKubeRecorder()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call would have to wait for its turn."""
+        return self._turn.locked()
+
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()

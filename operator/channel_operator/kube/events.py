@@ -33,6 +33,9 @@ _PER_OBJECT = 25
 """New Events of one object within the repeat window, at most."""
 _PER_SECOND = 10.0
 _BURST = 25.0
+_GIVES_WAY = 2.0
+"""Seconds that one Event waits, at most, for calls that matter more."""
+_GLANCE = 0.05
 _MESSAGE_BYTES = 1024
 """The API server's limit on an Event's message."""
 
@@ -108,7 +111,14 @@ class EventPoster:
                 await self._clock.sleep((1 - allowance) / _PER_SECOND)
                 continue
             allowance -= 1
+            await self._give_way()
             await self._send(self._waiting.popleft())
+
+    async def _give_way(self) -> None:
+        """Let everything else go first while calls have to wait, but not for ever."""
+        until = self._clock.monotonic() + _GIVES_WAY
+        while self._client.is_busy and self._clock.monotonic() < until:
+            await self._clock.sleep(_GLANCE)
 
     async def flush(self, seconds: float) -> None:
         """Post what still waits, unpaced, within `seconds`: for a clean exit."""
