@@ -146,19 +146,20 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
         policy.removal(manifest, view.namespace(manifest.key.namespace), spec),
     )
     observes = policy.only_observes(manifest, spec)
-    if manifest.deleted is not None:
-        released = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
-        standing = Standing.RELEASED if released else Standing.DELETED
-        return Resolution(standing, broker_key, subject, observes=observes)
-    if policy.is_disabled(manifest):
-        return Resolution(Standing.HELD, broker_key, subject, observes=observes)
+    # Before all else: a record or a finalizer that a user wrote by hand gives no say over a name that is another's.
     problem = _name_problem(manifest, subject, broker, view)
+    if manifest.deleted is not None:
+        asked = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
+        standing = Standing.RELEASED if asked or problem is not None else Standing.DELETED
+        return Resolution(standing, broker_key, subject, observes=observes)
     if problem is not None:
         return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
     if not access.admits(spec.allowed_namespaces, broker_key.namespace, manifest.key.namespace, view):
         return Resolution(
             Standing.DENIED, broker_key, subject, problems=(_denied(manifest, broker_key, grace_over=grace_over),)
         )
+    if policy.is_disabled(manifest):
+        return Resolution(Standing.HELD, broker_key, subject, observes=observes)
     problems = _spec_problems(manifest) or _not_ready(manifest, broker)
     if problems:
         return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)

@@ -160,10 +160,10 @@ class Looks:
     def _deny(self, found: Look, capabilities: Capabilities) -> Compiled:
         """Take access away from a namespace that is not admitted: its user goes, its channels keep their messages."""
         subject = found.resolution.subject
+        if subject is not None and subject.key.kind is Kind.BROKER_USER:
+            return self._driver.withdraw(subject)
         if subject is None or not self._owns(found.manifest, capabilities):
             return NOTHING
-        if subject.key.kind is Kind.BROKER_USER:
-            return self._driver.withdraw(subject)
         return self._driver.hold(subject)
 
     @staticmethod

@@ -91,8 +91,7 @@ class Reconciler(Taker):
         self._read_missing_passwords(state.looks.all())
         drift = self.drift.among(self._plan(ids, capabilities).changes)
         strangers = self.drift.strangers()
-        extra = [] if self._only_observes() else [*strangers, *self.drift.leftovers()]
-        done = await self._write(ids, session, capabilities, extra=extra)
+        done = await self._write(ids, session, capabilities, extra=[*strangers, *self.drift.leftovers()])
         await self.drift.tell([*drift, *strangers], {o.change.id for o in done if o.error is None})
 
     def _only_observes(self) -> bool:
@@ -207,7 +206,7 @@ class Reconciler(Taker):
 
         def may_write(owner: Key) -> bool:
             manifest = store.get(owner)
-            return manifest is not None and owns(manifest, capabilities)
+            return manifest is not None and (owns(manifest, capabilities) or state.may_take_back(owner))
 
         def made_by_us(owner: Key) -> bool:
             manifest = store.get(owner)
@@ -232,7 +231,8 @@ class Reconciler(Taker):
         self._note_refusals(ids, found)
         for rid in ids:
             state.failures.pop(rid, None)
-        now, empty = self.departures.divide([*found.changes, *extra])
+        changes = [] if self._only_observes() else [*found.changes, *extra]
+        now, empty = self.departures.divide(changes)
         if (now or empty) and not self.context.leads():
             raise Retry("this replica does not lead any more")
         if empty:

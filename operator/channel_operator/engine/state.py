@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from channel_operator.api.meta import Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
     Key,
+    Mode,
     Problem,
     Resource,
     ResourceId,
@@ -43,6 +45,16 @@ class BrokerState:
     """Objects whose claim went out and that were not looked at since: what they want is not written yet."""
     affected: set[Key] = field(default_factory=set)
     """Objects to report on."""
+
+    def may_take_back(self, owner: Key) -> bool:
+        """Whether a user may lose rights without its record: it bears our mark, and is on hold or not admitted.
+
+        Whoever writes its manifest can remove the record, and must not keep by that what others took back.
+        """
+        parts = self.desired.parts(owner)
+        if owner.kind is not Kind.BROKER_USER or any(part.mode is Mode.ASSERT for part in parts.values()):
+            return False
+        return bool(self.driver.leftovers({rid: self.picture[rid] for rid in parts.keys() & self.picture.keys()}))
 
     def take_affected(self) -> set[Key]:
         """Return the keys to report on, and start anew."""

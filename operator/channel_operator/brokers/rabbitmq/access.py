@@ -182,19 +182,38 @@ def _kept(pattern: str, held_names: Collection[str]) -> list[str]:
     return sorted(name for name in parse(pattern) or () if name in held_names)
 
 
+def _held(parts: Sequence[Part], observed: Permission | None, held_names: Collection[str]) -> Assembled:
+    """Take from a user on hold what no channel gives it any more, and give it nothing.
+
+    Whoever writes the user's manifest must not keep by that what a channel's owner took back. A pattern of another
+    making is left alone.
+    """
+    if observed is None:
+        return Assembled(None, held=True)
+    write, read = parse(observed.write), parse(observed.read)
+    if write is None or read is None:
+        return Assembled(None, held=True)
+    given: list[Access] = [p.content for p in parts if p.mode is Mode.ASSERT and p.owner.kind is not Kind.BROKER_USER]
+    kept_write = write & frozenset(held_names).union(*(access.write for access in given))
+    kept_read = read & frozenset(held_names).union(*(access.read for access in given))
+    if (kept_write, kept_read) == (write, read) and observed.configure != CLOSING:
+        return Assembled(None, held=True)
+    return Assembled(Permission(observed.user, NOTHING, render(kept_write), render(kept_read)))
+
+
 def assemble_permission(
     user: str, parts: Sequence[Part], observed: Permission | None, held_names: Collection[str]
 ) -> Assembled:
     """Add up what every channel grants one user.
 
-    The user's own part decides whether there is a permission at all: without it, or while it is on hold, nothing is
-    touched; withdrawn, the permission goes. Names of channels on hold stay as the broker has them, and come first;
-    then the grants in the order of `since`. One that no longer fits the broker's limit is refused as a whole and the
-    next is tried, so an older grant is never lost to a newer one.
+    The user's own part decides whether there is a permission at all: without it nothing is touched; while it is on
+    hold nothing is added, and what a channel takes back goes; withdrawn, the permission goes. Names of channels on
+    hold stay as the broker has them, and come first; then the grants in the order of `since`. One that no longer fits
+    the broker's limit is refused as a whole and the next is tried, so an older grant is never lost to a newer one.
     """
     own = [part for part in parts if part.owner.kind is Kind.BROKER_USER]
     if any(part.mode is Mode.HOLD for part in own):
-        return Assembled(None, held=True)
+        return _held(parts, observed, held_names)
     if not any(part.mode is Mode.ASSERT for part in own):
         return Assembled(None, held=not any(part.mode is Mode.WITHDRAW for part in own))
     write, read = _Pattern(), _Pattern()
