@@ -1,5 +1,8 @@
-"""What holds for all tests: properties are judged by their answers, never by the speed of the machine."""
+"""What holds for all tests: properties are judged by their answers, and on CI everything runs or the run has failed."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run: a failure can be seen again, and a green run says the same everywhere.
@@ -9,3 +12,13 @@ settings.register_profile(
     "search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("project")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """On CI a skipped part is a failure: what was not run was not shown."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", [])) if reporter is not None else 0
+    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"{skipped} tests were skipped; on CI that is a failure", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
