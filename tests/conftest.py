@@ -19,6 +19,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """On CI a skipped part is a failure: what was not run was not shown."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reporter.stats.get("skipped", [])) if reporter is not None else 0
-    if os.environ.get("CI") and skipped and session.exitstatus == pytest.ExitCode.OK:
+    if reporter is not None and skipped and os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{skipped} tests were skipped; on CI that is a failure", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
