@@ -243,3 +243,22 @@ async def test_of_two_brokers_with_one_identity_the_younger_stands_back() -> Non
         await w.advance(90)
         assert older not in w.kube.objects
         assert w.ready(younger, queue)
+
+
+async def test_dead_letters_that_somebody_else_keeps_beside_are_not_cleared_away() -> None:
+    async with world() as w:
+        w.make_broker()
+        w.put(FITTING)
+        w.put(Queue("billing.invoices_dead", "quorum", arguments=(("x-queue-type", "quorum"),)))
+        w.put(Exchange("billing.invoices_dlx", "fanout"))
+        w.put(Binding("billing.invoices_dlx", "billing.invoices_dead"))
+        before = dict(w.broker.resources)
+        queue = w.make_queue("invoices", deletionPolicy="Delete")
+        await w.start()
+        await w.advance(400)
+        assert w.kube.condition(queue) == ("False", "AdoptionRefused")
+        assert w.broker.resources == before
+        w.kube.edit(queue, deadLetter={})
+        await w.advance(10)
+        assert w.ready(queue)
+        assert before.items() <= w.broker.resources.items()

@@ -11,7 +11,6 @@ from channel_operator.core.diff import leaders, plan
 from channel_operator.core.model import (
     Capabilities,
     Key,
-    Mode,
     Problem,
     ResourceId,
 )
@@ -34,9 +33,7 @@ class OwnershipDecisions:
         """Return the native objects of which it has to be decided whose they are; they are to be read before that."""
         if not self._is_open(look, capabilities):
             return set()
-        # What it does not want is no reason for or against taking it over.
-        parts = self._state.desired.parts(look.manifest.key)
-        return {rid for rid in self._mine(look.manifest.key) if parts[rid].mode is Mode.ASSERT}
+        return self._mine(look.manifest.key)
 
     def _is_open(self, look: Look, capabilities: Capabilities) -> bool:
         if not look.asserts or self._context.claims.in_flight(look.manifest.key):
@@ -76,6 +73,15 @@ class OwnershipDecisions:
     def _decide(self, look: Look, capabilities: Capabilities) -> tuple[OwnerRecord | None, tuple[Problem, ...]]:
         """Decide what the record will say, from what the broker has: created, adopted, or not ours to take."""
         state, key = self._state, look.manifest.key
+        before = policy.owner_record(look.manifest.annotations)
+        doomed = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_doomed(rid)]
+        if doomed and before is None and key.kind is not Kind.BROKER_USER:
+            names = ", ".join(str(rid) for rid in doomed)
+            text = (
+                f"The broker already has {names}, which this manifest does not ask for and which would be removed. "
+                "State spec.deadLetter to take it over, choose another name, or delete it at the broker."
+            )
+            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.deadLetter"),)
         existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
         if not existing:
             return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
@@ -87,7 +93,6 @@ class OwnershipDecisions:
             marked = state.driver.leftovers({rid: state.picture[rid] for rid in existing})
             ownership = Ownership.CREATED if marked else Ownership.ADOPTED
             return OwnerRecord(ownership, capabilities.identity), ()
-        before = policy.owner_record(look.manifest.annotations)
         if before is not None:
             # A broker that was restored under another identity still has what we made there.
             return OwnerRecord(before.ownership, capabilities.identity), ()
@@ -106,6 +111,11 @@ class OwnershipDecisions:
     def _is_wanted(self, rid: ResourceId) -> bool:
         assembled = self._state.desired.get(rid)
         return assembled is not None and assembled.resource is not None
+
+    def _is_doomed(self, rid: ResourceId) -> bool:
+        """Whether it would be taken away: a dead-letter queue or its exchange where none is asked for."""
+        assembled = self._state.desired.get(rid)
+        return assembled is not None and assembled.resource is None and not assembled.held
 
 
 def _never(_owner: Key) -> bool:
