@@ -10,6 +10,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from channel_operator.api.brokeruser import BrokerUserSpec
@@ -20,12 +21,16 @@ from channel_operator.engine.clock import Clock
 from channel_operator.engine.pipeline import Pipeline
 from channel_operator.engine.ports import Conflict, Owner, SecretData, SecretStore
 from channel_operator.engine.store import Store
-from channel_operator.errors import Blocked, Retry
+from channel_operator.errors import Blocked, OperatorError, Retry
 
 __all__ = ["Binding", "Bindings", "Wanted", "digest_of", "secret_name"]
 
 Render = Callable[[Secret], Mapping[str, str]]
 ISSUED_AT = "channel-operator.dev/issued-at"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+REFUSED = 60.0
+"""Seconds until a Secret that the API server refused is tried again; an edit of the manifest is taken up at once."""
+_CONDITIONS = {Reason.SECRET_CONFLICT: ConditionType.PROGRAMMED, Reason.INVALID_SPEC: ConditionType.ACCEPTED}
 
 
 def secret_name(key: Key, spec: BrokerUserSpec) -> str:
@@ -44,8 +49,12 @@ class Wanted:
 
 @dataclass(slots=True)
 class Binding:
-    """What is known of one user's credentials. `version` is shown in status and names what was written last."""
+    """What is known of the credentials of one user, in one incarnation (`uid`).
 
+    `version` is shown in status and names what was written last.
+    """
+
+    uid: str | None = None
     password: Secret | None = None
     problem: Problem | None = None
     issued_at: str | None = None
@@ -77,11 +86,11 @@ class Bindings:
 
     def of(self, key: Key) -> Binding:
         """Return what is known of a user; at first what its status says."""
-        known = self._known.get(key)
-        if known is None:
-            manifest = self._store.get(key)
+        known, manifest = self._known.get(key), self._store.get(key)
+        uid = manifest.uid if manifest is not None else None
+        if known is None or known.uid != uid:
             shown = manifest.status.get("credentials") or {} if manifest is not None else {}
-            known = Binding(issued_at=shown.get("issuedAt"), version=shown.get("secretVersion"))
+            known = Binding(uid, issued_at=shown.get("issuedAt"), version=shown.get("secretVersion"))
             self._known[key] = known
         return known
 
@@ -131,13 +140,19 @@ class Bindings:
         except Conflict:
             binding.written = None
             raise Retry("the binding Secret changed meanwhile", after=0.1) from None
+        except Retry:
+            raise
+        except OperatorError as error:
+            text = f"spec.secret: the binding Secret cannot be written as asked for: {error}. Correct what it names."
+            self._fail(key, binding, Blocked(text, reason=Reason.INVALID_SPEC, field="spec.secret"))
+            raise Retry(str(error), after=REFUSED) from error
         if binding.problem is not None:
             binding.problem = None
             self._changed(key)
 
     def _fail(self, key: Key, binding: Binding, error: Blocked) -> None:
         reason = Reason(error.reason)
-        kind = ConditionType.PROGRAMMED if reason is Reason.SECRET_CONFLICT else ConditionType.RESOLVED_REFS
+        kind = _CONDITIONS.get(reason, ConditionType.RESOLVED_REFS)
         stalled = reason is not Reason.REF_NOT_FOUND
         problem = Problem(reason, str(error), condition=kind, field=error.field, stalled=stalled)
         if binding.problem != problem:
@@ -196,15 +211,16 @@ class Bindings:
                     field=field,
                 )
             return self._issue(value, existing, binding)
-        kept = existing.data.get("password") if existing is not None else None
+        kept = _password_in(existing)
         if kept is None or not kept.reveal():
             kept = Secret(secrets.token_urlsafe(32))
         return self._issue(kept, existing, binding)
 
     def _issue(self, password: Secret, existing: SecretData | None, binding: Binding) -> Secret:
         """Date a password: from when it first stood in the binding Secret, which outlives us."""
-        if existing is not None and existing.data.get("password") == password:
-            binding.issued_at = existing.annotations.get(ISSUED_AT) or binding.issued_at
+        if existing is not None and _password_in(existing) == password:
+            stamp = existing.annotations.get(ISSUED_AT, "")
+            binding.issued_at = stamp if _is_time(stamp) else binding.issued_at
         else:
             binding.issued_at = self._now()
         return password
@@ -215,8 +231,12 @@ class Bindings:
             return False
         labels = (spec.secret.labels if spec.secret is not None else None) or {}
         annotations = (spec.secret.annotations if spec.secret is not None else None) or {}
+        try:
+            found = {name: value.reveal() for name, value in existing.data.items()}
+        except Blocked:
+            return False  # somebody put an entry there that is no text
         return (
-            {name: value.reveal() for name, value in existing.data.items()} == dict(data)
+            found == dict(data)
             and all(existing.labels.get(name) == value for name, value in labels.items())
             and all(existing.annotations.get(name) == value for name, value in annotations.items())
         )
@@ -245,7 +265,24 @@ class Bindings:
         )
 
     def _now(self) -> str:
-        return self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._clock.now().strftime(TIME)
+
+
+def _password_in(existing: SecretData | None) -> Secret | None:
+    """Return the password of a binding Secret; None also where somebody made it no text: then it is made anew."""
+    try:
+        return existing.data.get("password") if existing is not None else None
+    except Blocked:
+        return None
+
+
+def _is_time(stamp: str) -> bool:
+    """Whether it is a time as we write it: whoever may edit the Secret can put anything there."""
+    try:
+        datetime.strptime(stamp, TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
 
 
 def digest_of(value: Any) -> str:
