@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import structlog
 
+from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import EventReason
 from channel_operator.core import policy
@@ -85,11 +86,32 @@ class Drift:
             return []
         state = self._state
         known = self._context.store.usernames()
-        return [
-            self._removal(rid, frozenset())
+        found = [
+            rid
             for rid in state.driver.leftovers(state.picture)
             if rid.path[0] not in known and not state.desired.owners(rid)
         ]
+        unsure = self._unsure() if found else ()
+        # Rights on this virtual host are nobody's all the same, and go.
+        return [
+            self._removal(rid, frozenset()) for rid in found if not (state.driver.name_of(rid) or "").endswith(unsure)
+        ]
+
+    def _unsure(self) -> tuple[str, ...]:
+        """Return how the names end of users whose Broker is gone or unreadable: their whole names are not known.
+
+        They may be users of the same cluster on another virtual host, whose Broker comes back.
+        """
+        store = self._context.store
+        endings = []
+        for key in store.keys():  # noqa: SIM118  # a method of the store, not of a dict
+            manifest = store.get(key) if key.kind is Kind.BROKER_USER else None
+            if manifest is None:
+                continue
+            broker = store.get(manifest.refs.broker) if manifest.refs.broker is not None else None
+            if broker is None or not isinstance(broker.spec, BrokerSpec):
+                endings.append(manifest.refs.name or f"{key.namespace}.{key.name}")
+        return tuple(endings)
 
     async def tell(self, drift: Sequence[Change], corrected: Collection[ResourceId]) -> None:
         """Count the drift, log it, and tell the objects it concerns."""

@@ -224,7 +224,9 @@ class Store:
         del self._objects[key]
         dirty |= self._dependants.get(key, set()) | {key}
         if key.kind is Kind.BROKER:
-            self._capabilities.pop(key, None)
+            known = self._capabilities.pop(key, None)
+            if known is not None:  # a younger Broker of the same virtual host may go on with it
+                dirty |= {m.key for m in self.brokers_with_identity(known.identity)}
             self._own_users.pop(key, None)
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
         return dirty
