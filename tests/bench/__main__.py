@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -44,9 +45,9 @@ def main(
     """Measure the operator against the raw limit of the servers on a lab of its own."""
     plan = Plan(cases=only or CASES, pairs=pairs)
     if quick:
-        plan = Plan(sizes=(50,), cases=only or CASES, pairs=1, changes=10, resync="1s")
+        plan = Plan(sizes=(50,), cases=only or CASES, pairs=1, changes=10, restarts=1, resync="1s")
     if sizes:
-        plan = Plan(sizes=sizes, cases=plan.cases, pairs=plan.pairs, changes=plan.changes, resync=plan.resync)
+        plan = replace(plan, sizes=sizes)
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     # The disk is part of what is measured: fsync stays on.
     with Lab(folder, audit=True) as lab:
@@ -60,4 +61,5 @@ def main(
     sys.exit(1 if results.failures() else 0)
 
 
-main(prog_name="python -m tests.bench")
+if __name__ == "__main__":
+    main(prog_name="python -m tests.bench")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from channel_operator.api.meta import Kind
-from tests.bench.measured import MeasuredOperator, cpu_seconds
+from tests.bench.measured import MeasuredOperator, cpu_seconds, machine_seconds
 from tests.bench.raw import Raw
 from tests.bench.sample import Sample
 from tests.bench.servers import custom_path
@@ -30,6 +30,10 @@ class Round:
     ready: float
     settled: float
     cpu: dict[str, float]
+    others: float
+    """CPU seconds that everything else on the machine used: with more than a few the times mean little."""
+    idle: float
+    """CPU seconds that no process wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,12 @@ class Creation:
     def ratio(self) -> float:
         """The median over the pairs of rounds of operator time to raw time, each until everything is written."""
         return statistics.median(o.settled / r.settled for o, r in zip(self.operator, self.raw, strict=True))
+
+    @property
+    def disturbance(self) -> float:
+        """The largest share of the machine's working CPU time that anything else took in any round, 0 to 1."""
+        rounds = (*self.operator, *self.raw)
+        return max(one.others / (one.others + sum(one.cpu.values())) for one in rounds)
 
     @property
     def cpu_ratio(self) -> float:
@@ -88,10 +98,19 @@ async def _measure(
         all_told = asyncio.create_task(users.until(work.users, grants(QUEUES_PER_PAIR)))
         await asyncio.sleep(0)  # both wait before anything can happen
         cpu = {name: cpu_seconds(pid) for name, pid in processes.items()}
+        busy, idle = machine_seconds()
         begin = time.perf_counter()
         await run()
         posted = time.perf_counter()
         last_ready, last_told = await all_ready, await all_told
+    busy_after, idle_after = machine_seconds()
     used = {name: cpu_seconds(pid) - cpu[name] for name, pid in processes.items()}
     await stage.verify(work)
-    return Round(posted - begin, last_ready - begin, max(last_ready, last_told) - begin, used)
+    return Round(
+        posted=posted - begin,
+        ready=last_ready - begin,
+        settled=max(last_ready, last_told) - begin,
+        cpu=used,
+        others=max(0.0, busy_after - busy - sum(used.values())),
+        idle=idle_after - idle,
+    )

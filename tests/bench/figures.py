@@ -17,6 +17,8 @@ __all__ = ["LIMIT", "Results"]
 
 LIMIT = 1.6
 """Times the raw limit at which the run fails."""
+DISTURBED = 0.15
+"""Share of the CPU that anything else may take before the table warns that its times mean little."""
 
 
 class Row(NamedTuple):
@@ -69,6 +71,15 @@ class Results:
             )
         return found
 
+    def warnings(self) -> list[str]:
+        """Return what makes times of this run worthless. It excuses nothing: the limits hold all the same."""
+        return [
+            f"with {one.size} Queues up to {one.disturbance:.0%} of the CPU in use went to something else; neither "
+            "the times nor their ratio can be trusted, for better or worse. Run it on a quiet machine."
+            for one in self.creations
+            if one.disturbance > DISTURBED
+        ]
+
     # -- for people ----------------------------------------------------------------------------------------------
 
     def table(self) -> str:
@@ -78,7 +89,11 @@ class Results:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
         head = ", ".join(f"{name} {version}" for name, version in {**self.versions, **machine()}.items())
-        return "\n".join([head, "", *lines, *(f"FAILED: {text}" for text in self.failures())])
+        remarks = [
+            *(f"DISTURBED: {text}" for text in self.warnings()),
+            *(f"FAILED: {text}" for text in self.failures()),
+        ]
+        return "\n".join([head, "", *lines, *remarks])
 
     def _rows(self) -> Iterable[Row]:
         for one in self.creations:
@@ -139,6 +154,7 @@ class Results:
             "in_place": self.in_place,
             "restarts": [asdict(r) for r in self.restarts],
             "steady": asdict(self.quiet) if self.quiet is not None else None,
+            "warnings": self.warnings(),
             "failures": self.failures(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,8 +173,13 @@ def _creation_rows(one: Creation) -> Iterable[Row]:
         spent = statistics.median(r.cpu[name] for r in one.operator)
         least = statistics.median(r.cpu.get(name, 0.0) for r in one.raw)
         yield Row(f"  CPU of the {name}", f"{spent:.1f} s", f"{least:.1f} s" if least else "")
+    rest = [
+        " / ".join(f"{statistics.median(getattr(r, what) for r in rounds):.1f} s" for what in ("others", "idle"))
+        for rounds in (one.operator, one.raw)
+    ]
     whole = [f"{statistics.median(sum(r.cpu.values()) for r in rounds):.1f} s" for rounds in (one.operator, one.raw)]
-    yield Row("  CPU of all", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
+    yield Row("  CPU of all these", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
+    yield Row("  CPU of anything else on the machine / unused", *rest)
 
 
 def _both(latency: Latency) -> str:

@@ -11,7 +11,7 @@ from tests.harness.install import Installation
 from tests.harness.process import Metrics, Operator
 from tests.lab.processes import Server
 
-__all__ = ["MeasuredOperator", "Metrics", "cpu_seconds"]
+__all__ = ["MeasuredOperator", "Metrics", "cpu_seconds", "machine_seconds"]
 
 PREFIX = "channel_operator_"
 _LIST_LEADS = "leading"
@@ -22,6 +22,14 @@ def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_seconds() -> tuple[float, float]:
+    """Return the CPU time of all cores together so far: at work, and idle (waiting for the disk included)."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    tick = os.sysconf("SC_CLK_TCK")
+    return (sum(fields) - idle) / tick, idle / tick
 
 
 class MeasuredOperator(Operator):

@@ -17,7 +17,6 @@ from tests.bench.work import QUEUES_PER_PAIR, Workload
 __all__ = ["CASES", "Plan", "run"]
 
 CASES = ("create", "latency", "restart", "steady")
-_RESTARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Plan:
     cases: Collection[str] = CASES
     pairs: int = 3
     changes: int = 100
+    restarts: int = 3
     resync: str = "5s"
     busy: str = "300ms"
 
@@ -107,7 +107,7 @@ class _Run:
             await self.stage.prepare(work)
             found = await creation.by_operator(self.stage, work, operator)
             self._complain(operator.complaints())
-        times = f"all Ready {found.ready:.2f} s, everything written {found.settled:.2f} s"
+        times = f"posted {found.posted:.2f} s, all Ready {found.ready:.2f} s, everything written {found.settled:.2f} s"
         self.say(f"{work.size} Queues, operator: {times}; CPU {_listed(found)}")
         return found
 
@@ -156,7 +156,7 @@ class _Run:
             async with CountingProxy(lab.rabbitmq, lab.ca, lab.state_dir / "proxy") as proxy:
                 await settled.lead_through(stage, work, proxy)
                 await settled.restart(stage, work, proxy)  # takes in the changed Broker: not counted
-                for _ in range(_RESTARTS if "restart" in cases else 0):
+                for _ in range(self.plan.restarts if "restart" in cases else 0):
                     results.restarts.append(await settled.restart(stage, work, proxy))
                 if "steady" in cases:
                     results.quiet = await settled.steady(stage, work, proxy, interval=self.plan.resync)
@@ -170,7 +170,8 @@ class _Run:
 
 
 def _listed(found: Round) -> str:
-    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.cpu.items())
+    used = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.cpu.items())
+    return f"{used}, everything else {found.others:.1f} s, idle {found.idle:.1f} s"
 
 
 async def run(stage: Stage, plan: Plan, say: Callable[[str], None]) -> Results:

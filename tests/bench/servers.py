@@ -81,7 +81,7 @@ class Broker:
 
     def __init__(self, rabbitmq: RabbitMQ) -> None:
         self._url = rabbitmq.management_url
-        auth = aiohttp.BasicAuth(rabbitmq.admin_user, rabbitmq.admin_password).encode()
+        auth = aiohttp.encode_basic_auth(rabbitmq.admin_user, rabbitmq.admin_password)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=16, ssl=rabbitmq.client_context()),
             headers={"Authorization": auth, "Content-Type": "application/json"},
