@@ -70,7 +70,7 @@ class Reports:
         if state is None:
             return
         status = user_status(state) if manifest.key.kind is Kind.BROKER_USER else channel_status(state)
-        await self._events(manifest, status)
+        await self._events(manifest, status, look.manifest.generation)
         self._context.statuses.want(manifest.key, manifest.uid, status, _result(state))
 
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
@@ -93,7 +93,7 @@ class Reports:
         observes = look.resolution.observes and not look.leaves
         plan = self._plan_of(look) if observes or self._state.blocked.get(key) else []
         return ObjectState(
-            generation=manifest.generation,
+            generation=look.manifest.generation,  # an edit that came in since was not looked at
             previous=manifest.status,
             broker=self._context.broker,
             now=self._context.now(),
@@ -233,10 +233,10 @@ class Reports:
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    async def _events(self, manifest: Manifest, status: dict[str, Any]) -> None:
+    async def _events(self, manifest: Manifest, status: dict[str, Any], generation: int) -> None:
         """Tell of the transitions that a status makes."""
         before, key = self._context.statuses.newest(manifest.key), manifest.key
-        if is_ready(status, manifest.generation) and not before.get("origin") and status.get("origin"):
+        if is_ready(status, generation) and not before.get("origin") and status.get("origin"):
             made = status["origin"] == "Created"
             reason = EventReason.CREATED if made else EventReason.ADOPTED
             text = f"{'Created on' if made else 'Taken over on'} {self._context.name}."
