@@ -243,5 +243,5 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 def _decode(raw: bytes, where: str) -> Any:
     try:
         return json.loads(raw) if raw else None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreachable(f"{where}: the answer is not JSON; check that this is RabbitMQ's management API") from None

@@ -31,7 +31,7 @@ from channel_operator.core.model import (
     ResourceId,
     Secret,
 )
-from channel_operator.errors import Retry
+from channel_operator.errors import Retry, Unreachable
 
 __all__ = [
     "bindings_of_queue",
@@ -174,13 +174,20 @@ async def observe_vhost(client: ManagementClient) -> dict[ResourceId, Resource]:
     defined = await _definitions(client) if client.vhost.isascii() else await _lists(client)
     found: dict[ResourceId, Resource] = {}
     for kind, section in _SECTIONS:
-        found.update(_parsed(kind, defined.get(section)))
+        found.update(_parsed(kind, _list(client, defined.get(section))))
         await asyncio.sleep(0)  # let others run between the parts of a large broker
     return found
 
 
 async def _definitions(client: ManagementClient) -> Mapping[str, Any]:
     return _mapping((await client.get("definitions", path("definitions", client.vhost), seconds=READ_SECONDS)).data)
+
+
+def _list(client: ManagementClient, found: Any) -> list[Any]:
+    """Return a list as RabbitMQ sends it. Anything else, from whatever answers in its place, is no empty broker."""
+    if not isinstance(found, list):
+        raise Unreachable(f"{client.where}: the answer is not RabbitMQ's; check that this is its management API")
+    return found
 
 
 async def _lists(client: ManagementClient) -> Mapping[str, Any]:
@@ -205,7 +212,7 @@ async def observe_all(client: ManagementClient) -> Observation:
     )
     found.update(users)
     await asyncio.sleep(0)
-    found.update(_parsed(PERMISSION, permissions.data))
+    found.update(_parsed(PERMISSION, _list(client, permissions.data)))
     return Observation(found)
 
 
@@ -239,7 +246,7 @@ def _only(ids: Collection[ResourceId], resources: dict[ResourceId, Resource]) ->
 async def observe_users(client: ManagementClient) -> dict[ResourceId, Resource]:
     """Read all users of the cluster: one call."""
     answer = await client.get("users", path("users"), seconds=READ_SECONDS)
-    return dict(_parsed(USER, answer.data))
+    return dict(_parsed(USER, _list(client, answer.data)))
 
 
 async def read_one(client: ManagementClient, rid: ResourceId) -> Resource | None:
