@@ -76,7 +76,7 @@ class OwnershipDecisions:
         before = policy.owner_record(look.manifest.annotations)
         doomed = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_doomed(rid)]
         if doomed and before is None and key.kind is not Kind.BROKER_USER:
-            names = ", ".join(str(rid) for rid in doomed)
+            names = ", ".join(str(rid) for rid in doomed if state.driver.name_of(rid) is not None)
             text = (
                 f"The broker already has {names}, which this manifest does not ask for and which would be removed. "
                 "State spec.deadLetter to take it over, choose another name, or delete it at the broker."
