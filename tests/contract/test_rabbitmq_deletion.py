@@ -73,6 +73,19 @@ async def test_a_queue_whose_message_a_consumer_holds_is_not_empty(each: RabbitM
     await each.send(scene.name("q"), 1)  # its entry is back
 
 
+async def test_a_queue_that_stays_gets_back_the_entry_that_a_broken_off_deletion_took(each: RabbitMQTarget) -> None:
+    scene = Scene(each, await each.session.probe())
+    queue = resolved_queue(scene.name("q"), removal=Removal.DELETE_IF_EMPTY)
+    await scene.settle(queue)
+    await each.send(scene.name("q"), 1)
+    entry = Binding(scene.name("q") + "_in", scene.name("q"))
+    cut = Change(entry.id, Action.DELETE, None, entry, frozenset(), 6)
+    assert [outcome.error for outcome in await each.session.apply([cut])] == [None]
+    outcomes = await scene.settle(gone=[queue.subject])
+    assert any(outcome.kept for outcome in outcomes)
+    assert {queue_id(scene.name("q")), entry.id} <= (await scene.picture()).keys()
+
+
 async def test_both_planes_are_asked_whether_a_queue_is_empty(each: RabbitMQTarget) -> None:
     scene = Scene(each, await each.session.probe())
     await scene.settle(resolved_queue(scene.name("q")))

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from channel_operator.brokers.rabbitmq.resources import binding_id, exchange_id, queue_id
+from channel_operator.brokers.rabbitmq.resources import Binding, binding_id, exchange_id, queue_id
 from channel_operator.core.model import ResourceId
 
 __all__ = ["DEAD_SUFFIX", "ChannelNames"]
@@ -26,6 +26,14 @@ class ChannelNames(NamedTuple):
     def of(cls, name: str) -> "ChannelNames":
         """Derive them from the name of the queue."""
         return cls(name, name + _ENTRY_SUFFIX, name + _DEAD_LETTER_SUFFIX, name + DEAD_SUFFIX)
+
+    @classmethod
+    def feeding(cls, queue: str) -> Binding:
+        """Return the binding that feeds one of our queues, be it a channel's own or its dead-letter queue."""
+        if queue.endswith(DEAD_SUFFIX):
+            names = cls.of(queue.removesuffix(DEAD_SUFFIX))
+            return Binding(names.dead_letter_exchange, names.dead)
+        return Binding(cls.of(queue).entry, queue)
 
     @property
     def main_ids(self) -> tuple[ResourceId, ...]:

@@ -18,6 +18,7 @@ from channel_operator.brokers.rabbitmq.compile import TAG_PREFIX
 from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
 from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
 from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
+from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.observe import (
     bindings_of_queue,
     observe_users,
@@ -252,13 +253,16 @@ class Writer:
         if found.type not in _COUNTABLE:
             return _Kept(found)
         counted = await count_messages(self._client, found.name)
+        # Whoever was to do this before may have ended between cutting the queue off and putting it back.
+        cut = [ChannelNames.feeding(found.name)]
         if counted is not None and counted.messages:
+            await self._restore(cut)
             return _Kept(found)
-        cut: list[Binding] = []
         try:
             for binding, key in await bindings_of_queue(self._client, found.name):
                 await self._unbind(binding.id, key)
-                cut.append(binding)
+                if binding not in cut:
+                    cut.append(binding)
             passive = self._data_plane.declared if self._data_plane.is_configured else None
             if await is_empty(self._client, found.name, passive, tick=self._tick):
                 await self._remove(rid)
