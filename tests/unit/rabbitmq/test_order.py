@@ -59,10 +59,17 @@ def state(changes: list[Change]) -> dict[ResourceId, Resource]:
 
 def test_a_queue_is_built_in_three_rounds_with_its_dead_letters_first_and_its_entry_last() -> None:
     assert rounds(everything(driver())) == [
-        {"Exchange billing.q_in", "Exchange billing.q_dlx", "Queue billing.q_dead", "User shop.checkout"},
-        {"Queue billing.q", "Binding billing.q_dlx", "Permission shop.checkout"},
+        {"Exchange billing.q_dlx", "Queue billing.q_dead", "User shop.checkout"},
+        {"Queue billing.q", "Exchange billing.q_in", "Binding billing.q_dlx", "Permission shop.checkout"},
         {"Binding billing.q_in"},
     ]
+
+
+def test_a_queue_without_dead_letters_takes_two_rounds() -> None:
+    pure = driver()
+    queue = resolved_queue("billing.q")
+    changes = changes_for(pure, [(queue.subject.key, pure.compile(queue, NEWEST))], {})
+    assert rounds(changes) == [{"Queue billing.q", "Exchange billing.q_in"}, {"Binding billing.q_in"}]
 
 
 def test_a_queue_is_taken_down_after_its_rights_and_before_what_it_refers_to() -> None:

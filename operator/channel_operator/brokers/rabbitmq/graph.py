@@ -5,7 +5,7 @@ Decides the order of writing. Never decides whether something is written.
 
 from collections.abc import Collection, Mapping
 
-from channel_operator.brokers.rabbitmq.names import DEAD_SUFFIX
+from channel_operator.brokers.rabbitmq.names import DEAD_SUFFIX, ChannelNames
 from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
     EXCHANGE,
@@ -37,6 +37,8 @@ __all__ = [
     "stage",
 ]
 
+_DEAD_LETTER_SUFFIX = ChannelNames.of("").dead_letter_exchange
+
 BUILD_STAGES = 3
 """Stages below this one only add; from it on something is taken away."""
 
@@ -54,8 +56,9 @@ def is_dead_letter_queue(rid: ResourceId) -> bool:
 def stage(change: Change) -> int:
     """Order the writes, in the fewest rounds that keep what is referred to ahead of what refers to it.
 
-    Building: exchanges, dead-letter queues, users (0); queues, bindings of dead letters, rights (1); entry bindings
-    (2), so that no message comes in before its dead letter has a place. Taking away: users and rights that shrink (3),
+    Building: users, dead-letter queues and their exchanges (0); queues and their entry exchanges, bindings of dead
+    letters, rights (1); entry bindings (2), so that no message comes in before its dead letter has a place. A queue
+    without dead letters takes two rounds. Taking away: users and rights that shrink (3),
     rights that end (4), queues (5), bindings (6), exchanges and dead-letter queues (7).
     """
     rid = change.id
@@ -65,6 +68,8 @@ def stage(change: Change) -> int:
         return 0 if is_dead_letter_queue(rid) else 1
     if rid.kind == BINDING:
         return 1 if rid.path[2].endswith(DEAD_SUFFIX) else 2
+    if rid.kind == EXCHANGE:
+        return 0 if rid.path[0].endswith(_DEAD_LETTER_SUFFIX) else 1
     return 1 if rid.kind == PERMISSION else 0
 
 
