@@ -61,8 +61,8 @@ class Reconciler(Taker):
 
     async def run(self, keys: Iterable[Key], session: Session, capabilities: Capabilities) -> None:
         """Bring these keys one step on. Raises Unreachable when the broker went away in the middle of it."""
-        looks, touched = await self._enter(keys, session, capabilities)
-        await self._write(touched, session, capabilities)
+        looks, due = await self._enter(keys, session, capabilities)
+        await self._write(due, session, capabilities)
         await self.departures.finish(looks)
 
     async def take_over(
@@ -104,10 +104,12 @@ class Reconciler(Taker):
     async def _enter(
         self, keys: Iterable[Key], session: Session, capabilities: Capabilities
     ) -> tuple[list[Look], set[ResourceId]]:
-        """Look at these keys, enter what they say, and have claims written for what is new."""
-        state = self.state
-        touched: set[ResourceId] = set()
-        looks: list[Look] = []
+        """Look at these keys, enter what they say, and have claims written for what is new.
+
+        Returned is what may be written now: a right that only new objects ask for waits until their claims stand.
+        """
+        state, looks = self.state, list[Look]()
+        touched, due = set[ResourceId](), set[ResourceId]()
         for number, key in enumerate(keys):
             try:
                 look, ids, users = self._look(key, capabilities)
@@ -117,10 +119,11 @@ class Reconciler(Taker):
                 continue
             state.affected.add(key)
             state.affected |= users
-            touched |= ids
-            if look is not None:
+            touched |= ids | state.desired.parts(key).keys()
+            if look is None:
+                due |= ids
+            else:
                 looks.append(look)
-                touched |= state.desired.parts(key).keys()
             if number % 200 == 199:  # noqa: PLR2004  # often enough to keep probes and the election alive
                 await asyncio.sleep(0)
         await self._look_again(looks, session, capabilities)
@@ -129,8 +132,10 @@ class Reconciler(Taker):
         refused: set[ResourceId] = set()
         for look in looks:
             refused |= self.ownership.claim(look, capabilities)
+            if look.manifest.key not in state.claimed:
+                due |= look.touched | state.desired.parts(look.manifest.key).keys()
         state.desired.assemble(refused, state.picture)
-        return looks, touched | refused
+        return looks, due | refused
 
     def _look(self, key: Key, capabilities: Capabilities) -> tuple[Look | None, set[ResourceId], set[Key]]:
         context, state = self.context, self.state
