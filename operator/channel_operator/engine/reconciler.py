@@ -132,8 +132,9 @@ class Reconciler(Taker):
         refused: set[ResourceId] = set()
         for look in looks:
             refused |= self.ownership.claim(look, capabilities)
-            if look.manifest.key not in state.claimed:
-                due |= look.touched | state.desired.parts(look.manifest.key).keys()
+            wanted = state.desired.parts(look.manifest.key).keys()
+            # What an edit took off the lists goes at once, whatever the claim is waiting for.
+            due |= look.touched - wanted if look.manifest.key in state.claimed else look.touched | wanted
         state.desired.assemble(refused, state.picture)
         return looks, due | refused
 
