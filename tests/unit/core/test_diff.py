@@ -58,8 +58,8 @@ def test_nothing_there_means_everything_is_made_in_stages() -> None:
     assert {change.action for change in found.changes} == {Action.CREATE}
     stages = [{str(change.id) for change in stage} for stage in by_stage(found.changes)]
     assert stages == [
-        {f"Exchange {NAME}_in", f"Exchange {NAME}_dlx", f"Queue {NAME}_dead"},
-        {f"Queue {NAME}", f"Binding {NAME}_dlx queue {NAME}_dead  "},
+        {f"Exchange {NAME}_dlx", f"Queue {NAME}_dead"},
+        {f"Queue {NAME}", f"Exchange {NAME}_in", f"Binding {NAME}_dlx queue {NAME}_dead  "},
         {f"Binding {NAME}_in queue {NAME}  "},
     ]
     assert not any(change.narrows or change.destructive for change in found.changes)
