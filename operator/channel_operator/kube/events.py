@@ -26,7 +26,7 @@ __all__ = ["EventPoster"]
 
 _log = structlog.get_logger("channel_operator.events")
 
-_WAITING = 1000
+_WAITING = 4000
 _REMEMBERED = 4096
 _REPEAT_SECONDS = 600.0
 _PER_OBJECT = 25
