@@ -23,7 +23,7 @@ FROM ${BASE}
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="channel-operator" \
-      org.opencontainers.image.description="Message channels as Kubernetes resources on RabbitMQ and Kafka" \
+      org.opencontainers.image.description="Message channels as Kubernetes resources on RabbitMQ" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

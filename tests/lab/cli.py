@@ -44,7 +44,8 @@ def up(name: str, rabbitmq: str) -> None:
     found = daemon.up(name, cast("Version", rabbitmq))
     _show(found)
     suffix = "" if name == "default" else f" --name {name}"
-    click.echo(f'Use it:  eval "$({_program()} env{suffix})" && kubectl get namespaces')
+    # A file to source, by a command that fails when it cannot: kubectl must not meet the reader's own cluster.
+    click.echo(f"Use it:  . <({sys.executable} -m tests.lab env{suffix} || echo false) && kubectl get namespaces")
 
 
 @main.command()

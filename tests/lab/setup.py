@@ -31,14 +31,17 @@ class Lab:
 
     def start(self) -> Self:
         """Start both servers at the same time and wait for both; stop both if one fails."""
-        with ThreadPoolExecutor(2) as pool:
-            started = [pool.submit(part.start) for part in (self.control_plane, self.rabbitmq)]
+        pool = ThreadPoolExecutor(2)
+        started = [pool.submit(part.start) for part in (self.control_plane, self.rabbitmq)]
         try:
             for part in started:
                 part.result()
         except BaseException:
+            # Also for Ctrl-C: once its server is gone, a start that is under way ends by itself.
             self.stop()
             raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
         return self
 
     def stop(self) -> None:
