@@ -160,7 +160,8 @@ def test_an_object_that_is_only_watched_says_so(world: World) -> None:
     watched = site.cluster.wait_reason("Queue", shop, "orders", str(Reason.OBSERVED))
     shown = condition(watched, "Ready")
     assert shown is not None
-    assert (shown["status"], shown["message"]) == ("True", "The broker matches the manifest and is only watched.")
+    text = "The broker matches the manifest and is only watched; the rights of users are not compared."
+    assert (shown["status"], shown["message"]) == ("True", text)
     assert kstatus([watched])[0]["status"] == "Current"
 
 

@@ -298,3 +298,33 @@ async def test_a_user_of_a_namespace_without_consent_is_granted_nothing() -> Non
         assert w.kube.status(queue)["grants"][0]["state"] == "NotPermitted"
         assert w.kube.told(queue).count("GrantRefused") == 1
         assert w.names("User") == set()
+
+
+async def test_what_an_observed_queue_would_lose_stands_in_its_plan() -> None:
+    async with world() as w:
+        w.make_broker()
+        queue = w.make_queue("invoices", deadLetter={})
+        await w.start()
+        await w.advance(10)
+        assert w.ready(queue)
+        on_broker = len(w.broker.writes)
+        w.kube.edit(queue, managementPolicy="Observe", deadLetter=None)
+        await w.advance(10)
+        plan = w.kube.status(queue)["plan"]["changes"]
+        assert any(line.startswith("-") and "billing.invoices_dlx" in line for line in plan), plan
+        assert w.kube.condition(queue) == ("False", "Observed")
+        assert len(w.broker.writes) == on_broker
+
+
+async def test_a_deletion_under_an_observed_broker_does_not_claim_that_access_went() -> None:
+    async with world() as w:
+        _, queue = await settled(w)
+        w.kube.edit(MAIN, managementPolicy="Observe")
+        await w.advance(10)
+        on_broker = len(w.broker.writes)
+        w.kube.delete(queue)
+        await w.advance(10)
+        assert queue not in w.kube.objects
+        assert len(w.broker.writes) == on_broker
+        text = "billing.invoices and all rights were left as they are: messaging/main is only observed."
+        assert text in [event.message for event in w.kube.events]

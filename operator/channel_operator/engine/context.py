@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from channel_operator.api.common import ManagementPolicy
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest
@@ -63,6 +64,11 @@ class Context:
     def name(self) -> str:
         """`namespace/name`, as metrics and messages call the broker."""
         return f"{self.broker.namespace}/{self.broker.name}"
+
+    def only_observes(self) -> bool:
+        """Whether nothing at all is written to this broker."""
+        broker = self.store.get(self.broker)
+        return getattr(broker and broker.spec, "management_policy", None) is ManagementPolicy.OBSERVE
 
     def now(self) -> str:
         """Return the wall time in the form of the API."""

@@ -155,6 +155,8 @@ class Departures:
             return EventReason.RELEASED_BY_FORCE, f"Released by annotation; {name} was left as it is on {broker}."
         if look.manifest.uid in self._context.kept:
             return EventReason.RETAINED, f"{name} holds messages and was kept on {broker}; access was withdrawn."
+        if self._context.only_observes():
+            return EventReason.RETAINED, f"{name} and all rights were left as they are: {broker} is only observed."
         deleted = look.resolution.standing is Standing.DELETED and subject is not None and subject.removal is not None
         if deleted and look.withdraws:
             return EventReason.DELETED, f"{name} was deleted on {broker}."

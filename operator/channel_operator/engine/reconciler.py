@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
-from channel_operator.api.common import ManagementPolicy
 from channel_operator.api.meta import RECONCILE_AT, Kind
 from channel_operator.brokers.base import Driver, Session
 from channel_operator.core import policy
@@ -93,11 +92,6 @@ class Reconciler(Taker):
         strangers = self.drift.strangers()
         done = await self._write(ids, session, capabilities, extra=[*strangers, *self.drift.leftovers()])
         await self.drift.tell([*drift, *strangers], {o.change.id for o in done if o.error is None})
-
-    def _only_observes(self) -> bool:
-        """Whether nothing at all is written to this broker."""
-        broker = self.context.store.get(self.context.broker)
-        return getattr(broker and broker.spec, "management_policy", None) is ManagementPolicy.OBSERVE
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -237,7 +231,7 @@ class Reconciler(Taker):
         self._note_refusals(ids, found)
         for rid in ids:
             state.failures.pop(rid, None)
-        changes = [] if self._only_observes() else [*found.changes, *extra]
+        changes = [] if self.context.only_observes() else [*found.changes, *extra]
         now, empty = self.departures.divide(changes)
         if (now or empty) and not self.context.leads():
             raise Retry("this replica does not lead any more")

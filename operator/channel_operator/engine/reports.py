@@ -217,14 +217,20 @@ class Reports:
     # -- observing -----------------------------------------------------------------------------------------------
 
     def _plan_of(self, look: Look) -> list[str]:
-        """Return what would be written for an object that is only watched, leaving shared rights aside."""
+        """Return what would be written for an object that is only watched, leaving the rights of users aside."""
         driver, picture = self._state.driver, self._state.picture
         lines = []
         for part in look.compiled.parts:
-            if part.mode is not Mode.ASSERT or not isinstance(part.content, Resource):
+            there = picture.get(part.id)
+            if part.mode is Mode.ASSERT and isinstance(part.content, Resource):
+                assembled = Assembled(part.content)
+            elif part.mode is Mode.WITHDRAW:
+                assembled = driver.assemble(part.id, [part], there, ())
+            else:
                 continue
-            owners = frozenset({part.owner})
-            found = compare(part.id, Assembled(part.content), picture.get(part.id), owners, driver)
+            if assembled.held:
+                continue
+            found = compare(part.id, assembled, there, frozenset({part.owner}), driver)
             if isinstance(found, Change):
                 lines.append(driver.describe(found))
             elif found is not None:
