@@ -174,6 +174,7 @@ async def test_a_binding_goes_with_its_owner(kube: Kube, namespace: str) -> None
         await write(client, await make_owner(client, namespace, "owner"), namespace)
         await delete_queue(client, namespace, "owner")
         name = ("get", "secret", "checkout-binding", "-n", namespace)
-        await eventually(lambda: kube.kubectl(*name).returncode != 0)
+        # The collector learns of custom kinds every thirty seconds only.
+        await eventually(lambda: kube.kubectl(*name).returncode != 0, seconds=150)
         with pytest.raises(Gone):
             await client.call("get", path("api/v1", namespace, "secrets", "checkout-binding"))
