@@ -153,6 +153,8 @@ class Writer:
             for item in page.get("items") or ():
                 # Items of a list do not all say what they are.
                 item["kind"], item["apiVersion"] = kind, api_version
+                # Larger than all the rest once parsed, and nobody here reads it.
+                item["metadata"].pop("managedFields", None)
                 bodies.append(item)
             following = (page.get("metadata") or {}).get("continue")
             if not following:
