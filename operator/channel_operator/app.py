@@ -218,7 +218,7 @@ class _Operator:
     async def _lead(self) -> None:
         """Once this replica leads and a fresh LIST agrees with the store, run the loops of all brokers."""
         await self.leadership.leading.wait()
-        self.metrics.leading(True)  # noqa: FBT003
+        self.metrics.leading(True)  # noqa: FBT003  # the name of the method says what it is
         try:
             operator_id = self.settings.operator_id
             if operator_id is None:
@@ -246,7 +246,7 @@ class _Operator:
             log.info("leading", operator_id=operator_id)
             await self.manager.run()
         finally:
-            self.metrics.leading(False)  # noqa: FBT003
+            self.metrics.leading(False)  # noqa: FBT003  # the name of the method says what it is
 
     def _open_session(self, connection: Connection, recorder: Recorder) -> Session:
         """Open a session; its secrets are masked wherever a library might log them."""

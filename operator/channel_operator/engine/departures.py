@@ -6,6 +6,7 @@ broker's statistics, so they run beside the passes and hold nobody up.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -35,12 +36,11 @@ __all__ = ["Departures", "Taker"]
 log = structlog.get_logger(__name__)
 
 
-class Taker:
+class Taker(Protocol):
     """Takes outcomes into the state; the reconciler is one."""
 
     def take_in(self, outcomes: Sequence[Outcome]) -> None:
         """Update picture and failures."""
-        raise NotImplementedError
 
 
 class Departures:

@@ -26,7 +26,7 @@ from channel_operator.core.model import (
 )
 from channel_operator.core.resolve import Standing
 from channel_operator.engine.context import Context
-from channel_operator.engine.departures import Departures, Taker
+from channel_operator.engine.departures import Departures
 from channel_operator.engine.drift import Drift
 from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
@@ -39,7 +39,7 @@ __all__ = ["Reconciler"]
 log = structlog.get_logger(__name__)
 
 
-class Reconciler(Taker):
+class Reconciler:
     """The pass over one broker's objects."""
 
     def __init__(self, context: Context, driver: Driver) -> None:
