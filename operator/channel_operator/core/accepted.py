@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from channel_operator.api import Spec
 from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.queue import QueueSpec
+from channel_operator.api.subscription import SubscriptionSpec
+from channel_operator.api.topic import TopicSpec
 from channel_operator.core.model import Key, Part, Problem, Removal, Secret
 
 __all__ = [
@@ -15,6 +18,8 @@ __all__ = [
     "Grant",
     "Resolved",
     "ResolvedQueue",
+    "ResolvedSubscription",
+    "ResolvedTopic",
     "ResolvedUser",
     "Role",
     "Subject",
@@ -42,13 +47,14 @@ class Subject:
     """What is known of an object even when its spec cannot be read: enough to hold or to withdraw what it has.
 
     `name` is the native name of its main object (queue, exchange, topic, user). `removal`: how what holds data goes
-    when the object is deleted; None = Retain.
+    when the object is deleted; None = Retain. `spec`: what it should be, defaults included, where it can be read.
     """
 
     key: Key
     name: str
     since: tuple[str, str]
     removal: Removal | None = None
+    spec: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,31 @@ class ResolvedQueue:
     """The manifest's own spec. What is in `spec` but not here came from a default, and a changed default never makes
     an existing queue wrong."""
     grants: tuple[Grant, ...] = ()
+    dead_letter: Subject | None = None
+    """The Queue that `spec.deadLetter.queueRef` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTopic:
+    """An accepted Topic; see ResolvedQueue."""
+
+    subject: Subject
+    spec: TopicSpec
+    stated: TopicSpec
+    grants: tuple[Grant, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSubscription:
+    """An accepted Subscription with the Topic that admits it; see ResolvedQueue."""
+
+    subject: Subject
+    spec: SubscriptionSpec
+    stated: SubscriptionSpec
+    topic: Subject
+    grants: tuple[Grant, ...] = ()
+    dead_letter: Subject | None = None
+    """The Queue that `spec.deadLetter.queueRef` names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +104,7 @@ class ResolvedUser:
     password: Secret | None = None
 
 
-Resolved = ResolvedQueue | ResolvedUser
+Resolved = ResolvedQueue | ResolvedTopic | ResolvedSubscription | ResolvedUser
 
 
 class Enforcement(NamedTuple):

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from channel_operator.api.broker import BrokerDefaults
+from channel_operator.api import Spec
+from channel_operator.api.broker import BrokerDefaults, BrokerSpec
 from channel_operator.api.common import Limits, Overflow, Retry
 from channel_operator.api.queue import QueueSpec
 from channel_operator.core import policy
 from channel_operator.core.view import Manifest
+from channel_operator.errors import InvalidManifest
 
-__all__ = ["complete", "settled"]
+__all__ = ["complete", "completed", "settled"]
 
 
 def settled(manifest: Manifest) -> Mapping[str, Any] | None:
@@ -23,6 +25,17 @@ def settled(manifest: Manifest) -> Mapping[str, Any] | None:
         return None
     effective: Mapping[str, Any] | None = manifest.status.get("effective")
     return effective
+
+
+def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
+    """Return an object's spec as it is meant; None where the manifest cannot be read."""
+    match manifest.spec:
+        case InvalidManifest():
+            return None
+        case QueueSpec() as stated:
+            return complete(stated, broker.defaults, settled(manifest))
+        case stated:
+            return stated
 
 
 def complete(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> QueueSpec:

@@ -8,26 +8,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 from channel_operator.api.broker import Brake, BrokerSpec
-from channel_operator.api.brokeruser import BrokerUserSpec
-from channel_operator.api.common import ObjectRef
 from channel_operator.api.meta import Kind
-from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import access, naming, policy
-from channel_operator.core.accepted import (
-    Resolved,
-    ResolvedQueue,
-    ResolvedUser,
-    Role,
-    Subject,
-)
+from channel_operator.core.acceptance import accepted, not_yet
+from channel_operator.core.accepted import Resolved, Subject
 from channel_operator.core.access import GrantReport
-from channel_operator.core.defaults import complete, settled
+from channel_operator.core.defaults import completed
 from channel_operator.core.model import Key, Problem, Secret
 from channel_operator.core.view import Claim, Manifest, View
 from channel_operator.errors import InvalidManifest
 
-__all__ = ["Resolution", "Standing", "broker_problems", "claim_of", "grant_lists", "resolve"]
+__all__ = ["Resolution", "Standing", "broker_problems", "claim_of", "resolve"]
 
 
 class Standing(Enum):
@@ -62,16 +54,6 @@ class Resolution:
 
 def _refs(reason: Reason, message: str, field: str, *, stalled: bool) -> Problem:
     return Problem(reason, message, condition=ConditionType.RESOLVED_REFS, field=field, stalled=stalled)
-
-
-def grant_lists(spec: QueueSpec) -> list[tuple[Role, tuple[ObjectRef, ...]]]:
-    """Return every list of users in a Queue with the role it gives."""
-    dead = spec.dead_letter.consumers if spec.dead_letter else None
-    return [
-        (Role.PRODUCER, tuple(spec.producers or ())),
-        (Role.CONSUMER, tuple(spec.consumers or ())),
-        (Role.DEAD_LETTER_CONSUMER, tuple(dead or ())),
-    ]
 
 
 def claim_of(manifest: Manifest, view: View) -> Claim | None:
@@ -134,7 +116,7 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     """
     broker_key = manifest.refs.broker
     if broker_key is None:
-        return Resolution(Standing.WAITING, None, problems=_spec_problems(manifest) or (_not_yet(manifest.key.kind),))
+        return Resolution(Standing.WAITING, None, problems=_spec_problems(manifest) or (not_yet(manifest.key.kind),))
     broker = view.get(broker_key)
     if broker is None or not isinstance(broker.spec, BrokerSpec) or broker_problems(broker, view):
         return _without_broker(manifest, broker_key, broker)
@@ -144,6 +126,7 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
         naming.native_name(spec, manifest.key, manifest.refs.name),
         manifest.since,
         policy.removal(manifest, view.namespace(manifest.key.namespace), spec),
+        completed(manifest, spec),
     )
     observes = policy.only_observes(manifest, spec)
     # Before all else: a record or a finalizer that a user wrote by hand gives no say over a name that is another's.
@@ -163,33 +146,9 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     problems = _spec_problems(manifest) or _not_ready(manifest, broker)
     if problems:
         return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
-    return _accepted(manifest, subject, broker_key, spec, view, password)
-
-
-def _accepted(
-    manifest: Manifest, subject: Subject, broker_key: Key, broker: BrokerSpec, view: View, password: Secret | None
-) -> Resolution:
-    observes = policy.only_observes(manifest, broker)
-    match manifest.spec:
-        case QueueSpec() as stated:
-            granted, reports = access.grants(
-                grant_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
-            )
-            queue = ResolvedQueue(subject, complete(stated, broker.defaults, settled(manifest)), stated, granted)
-            return Resolution(Standing.ACCEPTED, broker_key, subject, queue, grants=reports, observes=observes)
-        case BrokerUserSpec() as spec:
-            user = ResolvedUser(subject, spec, password)
-            return Resolution(Standing.ACCEPTED, broker_key, subject, user, observes=observes)
-        case _:
-            problems = (_not_yet(manifest.key.kind),)
-            return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
-
-
-def _not_yet(kind: Kind) -> Problem:
-    return Problem(
-        Reason.UNSUPPORTED_BY_BROKER,
-        f"A {kind} cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
-    )
+    found = accepted(manifest, subject, broker_key, spec, view, password)
+    standing = Standing.ACCEPTED if found.resolved is not None else Standing.HELD
+    return Resolution(standing, broker_key, subject, found.resolved, found.problems, found.grants, observes=observes)
 
 
 def _spec_problems(manifest: Manifest) -> tuple[Problem, ...]:

@@ -13,6 +13,7 @@ __all__ = [
     "DEAD_LETTER_EXCHANGE",
     "DELIVERY_LIMIT",
     "EXCHANGE",
+    "FANOUT",
     "PERMISSION",
     "QUEUE",
     "QUEUE_TYPE",
@@ -37,6 +38,8 @@ EXCHANGE: Final = "Exchange"
 BINDING: Final = "Binding"
 USER: Final = "User"
 PERMISSION: Final = "Permission"
+
+FANOUT: Final = "fanout"
 
 QUEUE_TYPE: Final = "x-queue-type"
 DELIVERY_LIMIT: Final = "x-delivery-limit"

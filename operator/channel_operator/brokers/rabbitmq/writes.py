@@ -14,7 +14,6 @@ from channel_operator.brokers.base import Connection
 from channel_operator.brokers.rabbitmq.access import CLOSING, NOTHING
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.compile import TAG_PREFIX
 from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
 from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
 from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
@@ -27,6 +26,7 @@ from channel_operator.brokers.rabbitmq.observe import (
     read_one,
 )
 from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
+from channel_operator.brokers.rabbitmq.site import TAG_PREFIX
 from channel_operator.core.model import (
     Action,
     Change,

@@ -1,0 +1,48 @@
+"""The words an object says on RabbitMQ: assert, withdraw, hold, grant. Decides nothing of what is said."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from channel_operator.brokers.rabbitmq.access import Access
+from channel_operator.brokers.rabbitmq.graph import holds_data
+from channel_operator.brokers.rabbitmq.resources import permission_id
+from channel_operator.core.accepted import Compiled, Grant, Role, Subject
+from channel_operator.core.model import Mode, Part, Problem, Resource, ResourceId
+
+__all__ = ["asserted", "granted", "held", "refused", "withdrawn"]
+
+
+def asserted(resource: Resource, subject: Subject) -> Part:
+    """Say: it should be as this."""
+    return Part(resource.id, subject.key, Mode.ASSERT, resource, subject.since)
+
+
+def held(ids: Iterable[ResourceId], subject: Subject) -> tuple[Part, ...]:
+    """Say: these stay as they are."""
+    return tuple(Part(rid, subject.key, Mode.HOLD, None, subject.since) for rid in ids)
+
+
+def withdrawn(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
+    """Withdraw these; what holds data only where `removal` says how, else it is just let go."""
+    return [
+        Part(rid, subject.key, Mode.WITHDRAW, subject.removal if holds_data(rid) else None, subject.since)
+        for rid in ids
+        if subject.removal is not None or not holds_data(rid)
+    ]
+
+
+def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Subject) -> list[Part]:
+    """Give every user of the lists what its roles come to; `access`: what each role may write and read."""
+    given: dict[str, Access] = {}
+    for grant in grants:
+        before, more = given.get(grant.username, Access()), access[grant.role]
+        given[grant.username] = Access(before.write | more.write, before.read | more.read)
+    return [
+        Part(permission_id(user), subject.key, Mode.ASSERT, content, subject.since)
+        for user, content in sorted(given.items())
+    ]
+
+
+def refused(hold: Compiled, problems: tuple[Problem, ...]) -> Compiled:
+    """Say that what there is stays, and why nothing else is done."""
+    return replace(hold, problems=problems)
