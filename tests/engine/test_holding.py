@@ -1,37 +1,12 @@
-"""What an object keeps while it may not act: disabled, invalid, only observed, without consent; also over a restart."""
+"""What an object keeps while it may not act: disabled, invalid, without consent; also over a restart."""
 
-import json
 from typing import Any
 
 import pytest
 
 from channel_operator.api.meta import RECONCILE
-from channel_operator.core.model import Key
-from tests.engine.world import MAIN, World, world
-
-READS = "^(?:billing\\.(?:invoices))$"
-CHANNELS = [
-    {"kind": "Queue", "namespace": "billing", "name": "invoices", "role": "Consumer", "queues": ["billing.invoices"]}
-]
-
-
-async def settled(w: World, **fields: Any) -> tuple[Key, Key]:
-    """Return a user and a queue in a system that has come to rest."""
-    w.make_broker()
-    user = w.make_user("worker")
-    queue = w.make_queue("invoices", consumers=[{"name": "worker"}], **fields)
-    await w.start()
-    await w.advance(10)
-    assert w.ready(user, queue)
-    return user, queue
-
-
-def check_untouched(w: World, on_broker: int, secret: str) -> None:
-    """Nothing was written to the broker, and clients find what they found before."""
-    assert [str(change.id) for change in w.broker.writes[on_broker:]] == []
-    assert w.permission("billing.worker").read == READS  # type: ignore[union-attr]
-    assert w.kube.entries("billing", "worker-binding")["channels.json"] == secret
-    assert json.loads(secret) == CHANNELS
+from tests.engine.held import READS, check_untouched, settled
+from tests.engine.world import MAIN, world
 
 
 @pytest.mark.parametrize(
@@ -180,56 +155,6 @@ async def test_a_disabled_broker_is_left_alone_and_goes_on_when_enabled() -> Non
         assert w.ready(user, queue)
 
 
-async def test_an_observed_queue_shows_what_would_be_done_and_nothing_is() -> None:
-    async with world() as w:
-        w.make_broker()
-        queue = w.make_queue("invoices", managementPolicy="Observe", retry={"maxDeliveries": 3})
-        await w.start()
-        await w.advance(10)
-        assert w.broker.resources == {}
-        assert w.kube.condition(queue) == ("False", "Observed")
-        assert w.kube.condition(queue, "Drifted") == ("True", "Observed")
-        plan = w.kube.status(queue)["plan"]
-        assert plan["summary"] == "3 changes not made"
-        assert "+ queue billing.invoices (quorum, delivery limit 2)" in plan["changes"]
-        w.kube.edit(queue, managementPolicy="Full")
-        await w.advance(10)
-        assert w.ready(queue)
-        assert "plan" not in w.kube.status(queue)
-        w.kube.edit(queue, managementPolicy="Observe")
-        await w.advance(10)
-        assert w.kube.condition(queue) == ("True", "Observed")
-
-
-async def test_observing_a_queue_keeps_the_grants_it_gave() -> None:
-    async with world() as w:
-        user, queue = await settled(w)
-        secret = w.kube.entries("billing", "worker-binding")["channels.json"]
-        on_broker = len(w.broker.writes)
-        w.kube.edit(queue, managementPolicy="Observe", consumers=[])
-        await w.advance(10)
-        await w.restart()
-        await w.advance(400)
-        check_untouched(w, on_broker, secret)
-        assert w.ready(user)
-
-
-async def test_an_observed_broker_is_never_written_to() -> None:
-    async with world() as w:
-        w.make_broker(managementPolicy="Observe")
-        user, queue = w.make_user("worker"), w.make_queue("invoices", consumers=[{"name": "worker"}])
-        await w.start()
-        await w.advance(400)
-        assert w.broker.writes == []
-        assert w.kube.condition(queue) == ("False", "Observed")
-        assert w.kube.condition(user) == ("False", "Observed")
-        for key in (user, queue):
-            w.kube.delete(key)
-        await w.settle()
-        assert user not in w.kube.objects
-        assert queue not in w.kube.objects
-
-
 async def test_a_namespace_without_consent_gets_nothing_and_waits_before_it_complains() -> None:
     async with world() as w:
         w.make_broker(allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"team": "blue"}}})
@@ -298,33 +223,3 @@ async def test_a_user_of_a_namespace_without_consent_is_granted_nothing() -> Non
         assert w.kube.status(queue)["grants"][0]["state"] == "NotPermitted"
         assert w.kube.told(queue).count("GrantRefused") == 1
         assert w.names("User") == set()
-
-
-async def test_what_an_observed_queue_would_lose_stands_in_its_plan() -> None:
-    async with world() as w:
-        w.make_broker()
-        queue = w.make_queue("invoices", deadLetter={})
-        await w.start()
-        await w.advance(10)
-        assert w.ready(queue)
-        on_broker = len(w.broker.writes)
-        w.kube.edit(queue, managementPolicy="Observe", deadLetter=None)
-        await w.advance(10)
-        plan = w.kube.status(queue)["plan"]["changes"]
-        assert any(line.startswith("-") and "billing.invoices_dlx" in line for line in plan), plan
-        assert w.kube.condition(queue) == ("False", "Observed")
-        assert len(w.broker.writes) == on_broker
-
-
-async def test_a_deletion_under_an_observed_broker_does_not_claim_that_access_went() -> None:
-    async with world() as w:
-        _, queue = await settled(w)
-        w.kube.edit(MAIN, managementPolicy="Observe")
-        await w.advance(10)
-        on_broker = len(w.broker.writes)
-        w.kube.delete(queue)
-        await w.advance(10)
-        assert queue not in w.kube.objects
-        assert len(w.broker.writes) == on_broker
-        text = "billing.invoices and all rights were left as they are: messaging/main is only observed."
-        assert text in [event.message for event in w.kube.events]
