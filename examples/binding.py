@@ -40,6 +40,8 @@ class Delivery(NamedTuple):
     body: str
     headers: dict[str, Any]
     redelivered: bool
+    correlation_id: str | None
+    reply_to: str | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Binding:
             f"user {self.entry('username')} is not {role}{wanted}: see channels.json and the channel's list"
         )
 
+    def exchanges(self) -> set[str]:
+        """Return every exchange this user may send to."""
+        channels: list[dict[str, Any]] = json.loads(self.entry("channels.json"))
+        return {channel["exchange"] for channel in channels if "exchange" in channel}
+
     def connect(self) -> pika.BlockingConnection:
         """Connect. Over TLS the server's certificate and name are verified against the entry `certificates`."""
         host = self.entry("host")
@@ -99,7 +106,19 @@ class Binding:
         )
 
 
-def publish(channel: BlockingChannel, exchange: str, bodies: Sequence[str]) -> None:
+def reply_address(queue: dict[str, Any]) -> str:
+    """Return what a request carries as `reply_to`: the entry exchange of a Queue on which this user is Consumer."""
+    return f"{queue['queues'][0]}_in"
+
+
+def publish(
+    channel: BlockingChannel,
+    exchange: str,
+    bodies: Sequence[str],
+    *,
+    correlation_id: str | None = None,
+    reply_to: str | None = None,
+) -> None:
     """Publish persistent messages, one after the other, each confirmed by the broker and routed to a queue.
 
     Raises pika's UnroutableError or NackError for the first that is not safe on the broker.
@@ -110,6 +129,8 @@ def publish(channel: BlockingChannel, exchange: str, bodies: Sequence[str]) -> N
             delivery_mode=pika.DeliveryMode.Persistent,
             message_id=str(uuid.uuid4()),
             content_type="text/plain; charset=utf-8",
+            correlation_id=correlation_id,
+            reply_to=reply_to,
         )
         channel.basic_publish(exchange, routing_key="", body=body.encode(), properties=properties, mandatory=True)
 
@@ -127,7 +148,16 @@ def deliveries(
 
     def keep(_: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         text = body.decode(errors="replace")
-        arrived.append(Delivery(method.delivery_tag, text, properties.headers or {}, method.redelivered))
+        arrived.append(
+            Delivery(
+                tag=method.delivery_tag,
+                body=text,
+                headers=properties.headers or {},
+                redelivered=method.redelivered,
+                correlation_id=properties.correlation_id,
+                reply_to=properties.reply_to,
+            )
+        )
 
     consumers = [channel.basic_consume(queue, keep) for queue in queues]
     last = time.monotonic()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pika
 import pytest
 
 from tests.harness import examples
@@ -20,13 +21,17 @@ from tests.lab.binaries import kstatus, kubectl_path
 
 
 class Step(NamedTuple):
-    """One command of an example's README: who runs it, what is added to make it end, what it must print."""
+    """One command of an example's README: who runs it, what is added to make it end, what it must print.
+
+    `channels`: on how many lists the user is.
+    """
 
     command: str
     namespace: str
     user: str
     prints: tuple[str, ...]
     added: str = ""
+    channels: int = 1
 
 
 # In an order that works from an empty queue; a README may tell of a long-running one first.
@@ -65,6 +70,17 @@ STEPS = {
             ("dead letter 'payment 12' from billing.payments, reason delivery_limit",),
         ),
     ),
+    "request-reply": (
+        Step(
+            'request basket-7 "3 apples"',
+            "shop",
+            "basket",
+            ("request basket-7 sent to billing.quotes_in, replies go to shop.quote-replies_in",),
+            channels=2,
+        ),
+        Step("respond --count 1", "billing", "pricing", ("answered basket-7 to shop.quote-replies_in",), channels=2),
+        Step("replies --count 1", "shop", "basket", ("reply to basket-7: 3 apples cost 8 euros",), channels=2),
+    ),
 }
 FOLDERS = [folder.name for folder in examples.FOLDERS]
 
@@ -91,7 +107,7 @@ def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, 
     examples_broker.purge()
     for step in STEPS[name]:
         cluster.wait_ready("BrokerUser", step.namespace, step.user)
-        binding = BindingFolder.of(cluster, step.namespace, step.user, tmp_path / step.user)
+        binding = BindingFolder.of(cluster, step.namespace, step.user, tmp_path / step.user, channels=step.channels)
         arguments = [*shlex.split(step.command), *shlex.split(step.added)]
         done = examples.run_client(examples.EXAMPLES / name, binding.path, arguments)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr + cluster.evidence()
@@ -117,6 +133,27 @@ def test_jobs_of_a_worker_that_dies_go_to_another(examples_broker: Site, tmp_pat
         slow.communicate()
     done = examples.run_client(folder, worker.path, ["work", "--name", "b", "--seconds", "0", "--until-idle", "3"])
     assert [line for line in done.stdout.splitlines() if " job " in line] == [f"worker b: job {n}" for n in (1, 2, 3)]
+
+
+def test_a_reply_goes_nowhere_the_responder_may_not_send(examples_broker: Site, tmp_path: Path) -> None:
+    folder = examples.EXAMPLES / "request-reply"
+    cluster = examples_broker.cluster
+    cluster.apply(folder / "channels.yaml", examples.EXAMPLES / "single-receiver" / "channels.yaml")
+    responder = BindingFolder.of(cluster, "billing", "pricing", tmp_path / "pricing", channels=2)
+    cluster.wait_ready("Queue", "billing", "quotes")
+    examples_broker.purge()
+    with examples_broker.client("shop", "basket") as requester:
+        channel = requester.connection.channel()
+        for identity, address in (("other", "billing.invoices_in"), ("default", ""), ("none", None)):
+            properties = pika.BasicProperties(correlation_id=identity, reply_to=address)
+            channel.basic_publish("billing.quotes_in", "", b"1 apple", properties)
+    done = examples.run_client(folder, responder.path, ["respond", "--count", "3"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "no answer to other: may not send to 'billing.invoices_in'",
+        "no answer to default: may not send to ''",
+        "no answer to none: may not send to None",
+    ]
 
 
 def test_a_client_says_what_is_wrong_when_the_user_may_not(examples_broker: Site, tmp_path: Path) -> None:
