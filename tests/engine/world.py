@@ -238,11 +238,12 @@ class ChoosySession(FakeSession):
         self._refuses = refuses
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
-        done = await super().apply([change for change in changes if change.id not in self._refuses])
+        refuses = dict(self._refuses)  # a test may change its mind while this is under way
+        done = await super().apply([change for change in changes if change.id not in refuses])
         outcomes = {outcome.change.id: outcome for outcome in done}
         for change in changes:
-            if change.id in self._refuses:
-                outcomes[change.id] = Outcome(change, change.observed, self._refuses[change.id])
+            if change.id in refuses:
+                outcomes[change.id] = Outcome(change, change.observed, refuses[change.id])
         return [outcomes[change.id] for change in changes]
 
     async def close(self) -> None:

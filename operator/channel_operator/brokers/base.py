@@ -95,6 +95,9 @@ class Driver(Protocol):
     def stage(self, change: Change) -> int:
         """Where the change stands in the order of writing: lower first."""
 
+    def needs(self, resource: Resource) -> Sequence[ResourceId]:
+        """Return what must stand before this object can be written: a binding needs both its ends."""
+
     def foreign(self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
         """Find what others attached to owned objects (a binding made by hand): drift, to be removed."""
 

@@ -22,7 +22,7 @@ from channel_operator.core.model import (
     ResourceId,
     by_stage,
 )
-from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Unreachable
+from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Unreachable, Waiting
 
 __all__ = ["FakeBroker", "FakeSession"]
 
@@ -143,6 +143,9 @@ class FakeSession:
         wanted, found = change.desired, broker.resources.get(change.id)
         if wanted is None:
             raise Blocked(f"{change.id}: nothing to write", reason=Reason.BROKER_REFUSED)
+        missing = next((rid for rid in self._driver.needs(wanted) if rid not in broker.resources), None)
+        if missing is not None:
+            raise Waiting(f"{change.id} waits for {missing}")
         difference = self._driver.diff(wanted, found) if found is not None else None
         if difference is not None and difference.blocked:
             what = "; ".join(difference.fields)

@@ -3,7 +3,7 @@
 Pure: a plan is data, and making one changes nothing. Never decides how or how fast it is applied.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from channel_operator.api.meta import Kind
@@ -33,6 +33,9 @@ class Differ(Protocol):
 
     def stage(self, change: Change) -> int:
         """See `brokers.base.Driver.stage`."""
+
+    def needs(self, resource: Resource) -> Sequence[ResourceId]:
+        """See `brokers.base.Driver.needs`."""
 
 
 def leaders(owners: Collection[Key]) -> list[Key]:
@@ -77,7 +80,38 @@ def plan(
             for owner in lead:
                 problem = explain(rid, outcome, made_by_us=was_made_by_us(owner))
                 blocked[owner] = (*blocked.get(owner, ()), problem)
-    return Plan(tuple(changes), blocked, (), refused)
+    made, waiting = _without_unmet(changes, desired, picture, differ, may_write)
+    return Plan(tuple(made), blocked, (), refused, waiting)
+
+
+def _without_unmet(
+    changes: list[Change],
+    desired: Desired,
+    picture: Mapping[ResourceId, Resource],
+    differ: Differ,
+    may_write: Callable[[Key], bool],
+) -> tuple[list[Change], dict[ResourceId, tuple[ResourceId, ...]]]:
+    """Put off what refers to something that neither stands nor is made by these very changes.
+
+    What stands counts only when it is spoken of by an owner whose record stands: an exchange of the same name that
+    was never taken over is somebody else's.
+    """
+    needs = {change.id: differ.needs(change.desired) for change in changes if change.desired is not None}
+    made = {change.id for change in changes if change.desired is not None}
+    waiting: dict[ResourceId, tuple[ResourceId, ...]] = {}
+
+    def stands(rid: ResourceId) -> bool:
+        return (rid in picture or rid in made) and any(may_write(owner) for owner in desired.owners(rid))
+
+    pending = [rid for rid, needed in needs.items() if needed]
+    while pending:
+        unmet = {rid: missing for rid in pending if (missing := tuple(n for n in needs[rid] if not stands(n)))}
+        if not unmet:
+            break
+        waiting |= unmet
+        made -= unmet.keys()
+        pending = [rid for rid in pending if rid not in unmet]
+    return ([change for change in changes if change.id not in waiting] if waiting else changes), waiting
 
 
 def compare(

@@ -196,6 +196,8 @@ class Plan:
     blocked: Mapping[Key, tuple[Problem, ...]] = field(default_factory=dict)
     drift: tuple[Change, ...] = ()
     refused: Mapping[ResourceId, tuple[Refusal, ...]] = field(default_factory=dict)
+    waiting: Mapping[ResourceId, tuple[ResourceId, ...]] = field(default_factory=dict)
+    """What cannot be written before others stand, and which."""
 
 
 @dataclass(frozen=True, slots=True)

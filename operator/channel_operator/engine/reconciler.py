@@ -32,7 +32,7 @@ from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
 from channel_operator.engine.schedule import Priority
 from channel_operator.engine.state import BrokerState, owns
-from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable
+from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable, Waiting
 
 __all__ = ["Reconciler"]
 
@@ -129,6 +129,7 @@ class Reconciler:
             wanted = state.desired.parts(look.manifest.key).keys()
             # What an edit took off the lists goes at once, whatever the claim is waiting for.
             due |= look.touched - wanted if look.manifest.key in state.claimed else look.touched | wanted
+            self.context.schedule.add(state.waiting_for(wanted))
         state.desired.assemble(refused, state.picture)
         return looks, due | refused
 
@@ -228,7 +229,8 @@ class Reconciler:
         for key, problems in found.blocked.items():
             state.blocked[key] = problems
             state.affected.add(key)
-        self._note_refusals(ids, found)
+        state.note_refusals(ids, found.refused)
+        state.waits.note(ids, found.waiting)
         for rid in ids:
             state.failures.pop(rid, None)
         changes = [] if self.context.only_observes() else [*found.changes, *extra]
@@ -243,22 +245,6 @@ class Reconciler:
         self.take_in(outcomes)
         return outcomes
 
-    def _note_refusals(self, ids: Iterable[ResourceId], found: Plan) -> None:
-        state = self.state
-        for rid in ids:
-            now = {refusal.owner for refusal in found.refused.get(rid, ())}
-            for owner in state.desired.owners(rid):
-                had = rid in state.refused.get(owner, ())
-                if had == (owner in now):
-                    continue
-                state.affected.add(owner)
-                # The user is told too: its Secret must not name a channel that it may not use.
-                state.affected |= set(leaders(state.desired.owners(rid)))
-                if had:
-                    state.refused[owner].discard(rid)
-                else:
-                    state.refused.setdefault(owner, set()).add(rid)
-
     def take_in(self, outcomes: Sequence[Outcome]) -> None:
         """Update picture and failures. Raises Unreachable or CredentialsRefused if the broker serves us no more."""
         state = self.state
@@ -266,8 +252,11 @@ class Reconciler:
         for outcome in outcomes:
             change = outcome.change
             if outcome.error is not None:
-                state.failures[change.id] = outcome.error
                 state.affected |= change.owners
+                if isinstance(outcome.error, Waiting) and change.desired is not None:
+                    state.waits.add(change.id, tuple(state.driver.needs(change.desired)))
+                else:
+                    state.failures[change.id] = outcome.error
                 if isinstance(outcome.error, Unreachable | CredentialsRefused):
                     lost = outcome.error
                 else:
@@ -284,6 +273,7 @@ class Reconciler:
 
     def _made(self, change: Change) -> None:
         """Report on what a new object concerns: its owner, and for a user the channels that waited for it."""
+        self.context.schedule.add(self.state.waiting_for([change.id]))
         for leader in leaders(change.owners):
             self.state.affected.add(leader)
             if leader.kind is Kind.BROKER_USER:

@@ -29,6 +29,7 @@ from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
 from channel_operator.engine.bindings import Wanted, digest_of, secret_name
 from channel_operator.engine.looks import Look
+from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.reconciler import Reconciler
 from channel_operator.errors import Blocked, OperatorError
 
@@ -42,6 +43,7 @@ class Reports:
         self._reconciler = reconciler
         self._state = reconciler.state
         self._context = reconciler.context
+        self._prospects = Prospects(self._context, self._state)
         self._ca = ca
 
     async def tell(self, keys: Iterable[Key]) -> None:
@@ -58,12 +60,9 @@ class Reports:
                 self._context.bug(key)
 
     def _with_those_that_wait(self, keys: Iterable[Key]) -> set[Key]:
-        """Add the channels that held their report back for a user of whom it is now known that it does not come."""
+        """Add those that held their report back for an object of which it is now known that it does not come."""
         affected = set(keys)
-        for key in [key for key in affected if key.kind is Kind.BROKER_USER]:
-            if not self._exists(key) and not self._is_coming(key):
-                affected |= self._state.looks.granting(key)
-        return affected
+        return affected.union(*(self._prospects.held_back(key) for key in affected))
 
     async def _tell(self, look: Look, manifest: Manifest) -> None:
         state = self._gather(look, manifest)
@@ -76,6 +75,7 @@ class Reports:
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
         key = manifest.key
         problems = [*look.problems, *self._state.blocked.get(key, ()), *self._failures(key)]
+        problems += self._prospects.problems(look) if look.asserts else []
         deleting = self._deleting(look, manifest)
         if look.leaves and deleting is None:
             return None
@@ -88,7 +88,7 @@ class Reports:
             if not settled and not problems:
                 return None
         # A claim may come to stand while its pass still writes for others: only the next pass writes for it.
-        if look.asserts and not problems and (key in self._state.claimed or self._waits_for_users(look)):
+        if look.asserts and not problems and (key in self._state.claimed or self._prospects.awaits(look)):
             return None
         observes = look.resolution.observes and not look.leaves
         plan = self._plan_of(look) if observes or self._state.blocked.get(key) else []
@@ -144,28 +144,10 @@ class Reports:
             username = usernames.get(grant.user)
             if username is not None and username in names:
                 state = GrantState.TOO_MANY
-            elif username is not None and not self._exists(grant.user):
+            elif username is not None and not self._prospects.exists(grant.user):
                 state = GrantState.MISSING
             found.append(grant._replace(state=state))
         return found
-
-    def _waits_for_users(self, look: Look) -> bool:
-        """Whether a user that it grants something to is just being made: then one report says all."""
-        users = {grant.user for grant in getattr(look.resolution.resolved, "grants", ())}
-        return any(not self._exists(user) and self._is_coming(user) for user in users)
-
-    def _is_coming(self, user: Key) -> bool:
-        """Whether nothing is known that keeps a user from being made."""
-        look, manifest = self._state.looks.get(user), self._context.store.get(user)
-        if look is None:
-            return manifest is not None
-        stuck = self._state.blocked.get(user) or self._failures(user) or self._context.bindings.of(user).problem
-        return look.asserts and not stuck
-
-    def _exists(self, user: Key) -> bool:
-        """Whether a user is on the broker by its own manifest."""
-        parts = self._state.desired.parts(user)
-        return bool(parts) and all(rid in self._state.picture for rid in parts)
 
     # -- users ---------------------------------------------------------------------------------------------------
 
@@ -180,7 +162,7 @@ class Reports:
                 extra[name] = manifest.status.get(name)
             return True
         # Without the record the user on the broker is somebody else's so far: no Secret may name it.
-        if policy.owner_record(manifest.annotations) is None or not self._exists(key):
+        if policy.owner_record(manifest.annotations) is None or not self._prospects.exists(key):
             return False
         mine, refused = self._state.desired.parts(key).keys(), self._state.refused
         channels = [one for one in self._state.looks.channels_of(key) if not mine & refused.get(one[0], set())]

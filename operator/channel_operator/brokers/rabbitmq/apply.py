@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from channel_operator.brokers.rabbitmq.bulk import BULK_FROM, Bulk, is_bulkable
-from channel_operator.brokers.rabbitmq.graph import BUILD_STAGES, endpoints, is_dead_letter_queue
+from channel_operator.brokers.rabbitmq.graph import BUILD_STAGES, endpoints, is_dead_letter_queue, needs
 from channel_operator.brokers.rabbitmq.resources import BINDING, EXCHANGE, PERMISSION, QUEUE, user_id
 from channel_operator.brokers.rabbitmq.writes import Writer
 from channel_operator.core.model import (
@@ -17,10 +17,11 @@ from channel_operator.core.model import (
     Key,
     Outcome,
     Removal,
+    Resource,
     ResourceId,
     by_stage,
 )
-from channel_operator.errors import CredentialsRefused, OperatorError, Unreachable
+from channel_operator.errors import CredentialsRefused, OperatorError, Unreachable, Waiting
 
 __all__ = ["apply"]
 
@@ -57,6 +58,7 @@ class _Run:
         self._imported: list[Change] = []
         self._failed: dict[Key, OperatorError] = {}
         self._failed_users: dict[ResourceId, OperatorError] = {}
+        self._unmade: set[ResourceId] = set()
         self._kept: set[Key] = set()
         self._gone: set[ResourceId] = set()
         self._halted: OperatorError | None = None
@@ -131,12 +133,19 @@ class _Run:
         for owner in change.owners:
             if owner in self._failed:
                 return Outcome(change, change.observed, self._failed[owner])
-        if change.action is Action.DELETE:
-            if not change.owners.isdisjoint(self._kept):
-                return Outcome(change, change.observed, kept=True)
-            if change.id.kind == BINDING and not self._gone.isdisjoint(endpoints(change.id)):
-                return Outcome(change, None)
-        return None
+        return self._settled_deletion(change) if change.desired is None else self._unmet(change, change.desired)
+
+    def _settled_deletion(self, change: Change) -> Outcome | None:
+        if not change.owners.isdisjoint(self._kept):
+            return Outcome(change, change.observed, kept=True)
+        gone = change.id.kind == BINDING and not self._gone.isdisjoint(endpoints(change.id))
+        return Outcome(change, None) if gone else None
+
+    def _unmet(self, change: Change, wanted: Resource) -> Outcome | None:
+        missing = next((rid for rid in needs(wanted) if rid in self._unmade), None)
+        if missing is None:
+            return None
+        return Outcome(change, change.observed, Waiting(f"{change.id} waits for {missing}"))
 
     def _settled_permission(self, change: Change) -> Outcome | None:
         user = user_id(change.id.path[0])
@@ -154,6 +163,10 @@ class _Run:
         if outcome.error is not None:
             if isinstance(outcome.error, Unreachable | CredentialsRefused):
                 self._halted = outcome.error
+            if change.desired is not None:
+                self._unmade.add(change.id)
+            if isinstance(outcome.error, Waiting):
+                return  # others of its owner do not depend on it
             if change.id.kind in _CHANNEL_KINDS:
                 self._failed.update(dict.fromkeys(change.owners, outcome.error))
             else:

@@ -90,6 +90,10 @@ class RabbitMQDriver:
         """See `brokers.base.Driver.stage`."""
         return graph.stage(change)
 
+    def needs(self, resource: Resource) -> Sequence[ResourceId]:
+        """See `brokers.base.Driver.needs`."""
+        return graph.needs(resource)
+
     def foreign(self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
         """See `brokers.base.Driver.foreign`."""
         return graph.foreign_bindings(observed, owned)

@@ -34,6 +34,7 @@ __all__ = [
     "is_dead_letter_queue",
     "marked_users",
     "name_of",
+    "needs",
     "stage",
 ]
 
@@ -85,6 +86,11 @@ def endpoints(binding: ResourceId) -> tuple[ResourceId, ResourceId]:
     """Return what a binding connects: its source exchange and its destination."""
     source, kind, destination = binding.path[:3]
     return exchange_id(source), exchange_id(destination) if kind == "exchange" else queue_id(destination)
+
+
+def needs(resource: Resource) -> tuple[ResourceId, ...]:
+    """Return what an object refers to and RabbitMQ refuses to do without: a binding's two ends."""
+    return endpoints(resource.id) if isinstance(resource, Binding) else ()
 
 
 def foreign_bindings(observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:

@@ -1,0 +1,92 @@
+"""Whether what an object needs of others stands, is on its way, or does not come by itself.
+
+Decides whether a report is held back for it, so that one status says all, and what is said when it does not come.
+"""
+
+from collections.abc import Iterable
+
+from channel_operator.api.meta import CHANNEL_KINDS, Kind
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.diff import leaders
+from channel_operator.core.model import Key, Problem, ResourceId
+from channel_operator.engine.context import Context
+from channel_operator.engine.looks import Look
+from channel_operator.engine.state import BrokerState
+
+__all__ = ["Prospects"]
+
+
+class Prospects:
+    """Looks at the state of one broker."""
+
+    def __init__(self, context: Context, state: BrokerState) -> None:
+        self._context = context
+        self._state = state
+
+    def exists(self, user: Key) -> bool:
+        """Whether a user is on the broker by its own manifest."""
+        parts = self._state.desired.parts(user)
+        return bool(parts) and all(rid in self._state.picture for rid in parts)
+
+    def is_coming(self, key: Key) -> bool:
+        """Whether nothing is known that keeps an object from being made."""
+        look, manifest = self._state.looks.get(key), self._context.store.get(key)
+        if look is None:
+            return manifest is not None
+        stuck = bool(self._state.blocked.get(key)) or self._is_failing(key)
+        if key.kind is Kind.BROKER_USER:
+            stuck = stuck or self._context.bindings.of(key).problem is not None
+        return look.asserts and not stuck
+
+    def _is_failing(self, key: Key) -> bool:
+        state = self._state
+        return any(
+            rid in state.failures and key in leaders(state.desired.owners(rid)) for rid in state.desired.parts(key)
+        )
+
+    def awaits(self, look: Look) -> bool:
+        """Whether something that an object refers to is just being made: then one report says all."""
+        users = {grant.user for grant in getattr(look.resolution.resolved, "grants", ())}
+        if any(not self.exists(user) and self.is_coming(user) for user in users):
+            return True
+        return any(owner is not None and self.is_coming(owner) for _, owner in self._missing(look))
+
+    def problems(self, look: Look) -> list[Problem]:
+        """Return what an object waits for that does not come by itself."""
+        found = []
+        for rid, owner in self._missing(look):
+            if owner is not None and self.is_coming(owner):
+                continue
+            text = f"{owner or rid} is not on Broker {self._context.name} (yet)"
+            text += "; see its status." if owner is not None else "."
+            found.append(Problem(Reason.REF_NOT_READY, text, ConditionType.RESOLVED_REFS, stalled=False))
+        return list(dict.fromkeys(found))
+
+    def held_back(self, key: Key) -> set[Key]:
+        """Return who held its report back for an object of which it is now known that it does not come."""
+        state = self._state
+        if self.is_coming(key):
+            return set()
+        if key.kind is Kind.BROKER_USER:
+            return set() if self.exists(key) else state.looks.granting(key)
+        look = state.looks.get(key)
+        return state.waiting_for(part.id for part in look.compiled.parts) if look is not None else set()
+
+    def _missing(self, look: Look) -> Iterable[tuple[ResourceId, Key | None]]:
+        """Yield what an object waits for, each with the object of Kubernetes that is to make it, where it is known."""
+        state, key = self._state, look.manifest.key
+        if not state.waits:
+            return
+        for rid in state.desired.parts(key):
+            for needed in state.waits.of(rid):
+                owner = self._maker(look, needed)
+                if owner != key:
+                    yield needed, owner
+
+    def _maker(self, look: Look, rid: ResourceId) -> Key | None:
+        for key in (look.manifest.key, *look.manifest.refs.others):
+            found = self._state.looks.get(key) if key.kind in CHANNEL_KINDS else None
+            # What may not be taken over is not spoken of any more, but was looked at.
+            if found is not None and any(part.id == rid for part in found.compiled.parts):
+                return key
+        return None
