@@ -28,7 +28,7 @@ def _live_dangerously(world: World, site: Site) -> set[str]:
         site.user(shop, "generated"),
         site.user(shop, "own", passwordSecretRef={"name": "own"}),
         site.queue(shop, "orders", producers=[{"name": "generated"}], consumers=[{"name": "own"}, {"name": "nobody"}]),
-        site.queue(shop, "refused", ackTimeout="5m"),
+        site.queue(shop, "refused", rabbitmq={"maxPriority": 5}),
     )
     for name in ("generated", "own"):
         site.cluster.wait_ready("BrokerUser", shop, name)

@@ -208,7 +208,7 @@ def test_kstatus_of_every_example_goes_from_in_progress_to_current(site: Site) -
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
-    "ordering": ("Queue", {"ordering": "Strict"}, "UnsupportedByBroker"),
+    "priorities": ("Queue", {"rabbitmq": {"maxPriority": 5}}, "UnsupportedByBroker"),
     "other-dead-letter": ("Queue", {"deadLetter": {"queueRef": {"name": "other"}}}, "UnsupportedByBroker"),
     "kafka-settings": ("Queue", {"kafka": {"partitions": 3}}, "UnsupportedByBroker"),
     "foreign-name": ("Queue", {"physicalName": "somebody.elses"}, "NameNotAllowed"),

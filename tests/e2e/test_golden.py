@@ -41,7 +41,7 @@ def showcase(world: World) -> tuple[Site, str]:
             retry={"maxDeliveries": 5},
             deadLetter={},
         ),
-        site.queue(shop, "refused", ackTimeout="5m"),
+        site.queue(shop, "refused", rabbitmq={"maxPriority": 5}),
     )
     site.cluster.wait_ready("Queue", shop, "ready")
     site.cluster.wait_event(shop, "ready", "GrantMissing")

@@ -143,7 +143,7 @@ def test_an_invalid_edit_is_named_and_changes_nothing(lenient: World, shop: Shop
 
 def test_an_unsupported_edit_changes_nothing(lenient: World, shop: Shop) -> None:
     before = shop.native()
-    shop.cluster.apply(shop.queue(ackTimeout="5m", producers=[], consumers=[]))
+    shop.cluster.apply(shop.queue(rabbitmq={"maxPriority": 5}, producers=[], consumers=[]))
     shop.cluster.wait_reason("Queue", shop.namespace, "orders", "UnsupportedByBroker")
     _holds_what_it_had(lenient, shop, before)
 

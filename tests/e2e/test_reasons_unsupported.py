@@ -13,45 +13,12 @@ from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
 UNSUPPORTED_ON_A_QUEUE: dict[str, tuple[dict[str, Any], str]] = {
-    "strict order": (
-        {"ordering": "Strict"},
-        "spec.ordering: Strict is not supported by this version of the operator on RabbitMQ yet; remove it",
-    ),
-    "order per key": (
-        {"ordering": "PerKey", "shards": 4},
-        "spec.ordering: PerKey is not supported by this version of the operator on RabbitMQ yet; remove it",
-    ),
-    "backoff": (
-        {"retry": {"maxDeliveries": 5, "backoff": {"initial": "1s", "max": "1m"}}},
-        (
-            "spec.retry.backoff: a delay between tries is not supported by this version of the operator on RabbitMQ "
-            "yet; remove it"
-        ),
-    ),
     "another queue for dead letters": (
         {"deadLetter": {"queueRef": {"name": "failed"}}},
         (
             "spec.deadLetter.queueRef: another Queue as the dead-letter queue is not supported by this version of the "
             "operator on RabbitMQ yet; remove it"
         ),
-    ),
-    "dead letters at least once": (
-        {"deadLetter": {"strategy": "AtLeastOnce"}},
-        (
-            "spec.deadLetter.strategy: AtLeastOnce is not supported by this version of the operator on RabbitMQ yet; "
-            "remove it"
-        ),
-    ),
-    "a timeout": (
-        {"ackTimeout": "5m"},
-        (
-            "spec.ackTimeout: a timeout for acknowledgements is not supported by this version of the operator on "
-            "RabbitMQ yet; remove it"
-        ),
-    ),
-    "a classic queue": (
-        {"rabbitmq": {"type": "Classic"}},
-        "spec.rabbitmq.type: Classic is not supported by this version of the operator on RabbitMQ yet; remove it",
     ),
     "settings by policy": (
         {"rabbitmq": {"settings": "Policy"}},

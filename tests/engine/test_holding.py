@@ -14,8 +14,8 @@ from tests.engine.world import MAIN, world
     [
         {"retry": {"maxDeliveries": 0}, "consumers": []},
         {"brokerRef": {"name": "main", "namespace": "messaging"}, "limits": {"maxMessages": "many"}},
-        {"ordering": "Strict"},
-        {"consumers": [], "rabbitmq": {"type": "Classic"}},
+        {"kafka": {"partitions": 3}},
+        {"consumers": [], "rabbitmq": {"maxPriority": 5}},
         {"messageTTL": "soon", "deadLetter": {}},
     ],
     ids=["invalid", "unreadable", "unsupported", "unsupported-and-revoked", "invalid-and-more"],

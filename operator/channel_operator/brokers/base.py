@@ -85,8 +85,8 @@ class Driver(Protocol):
     ) -> Assembled:
         """Combine what all owners say of one native object.
 
-        `held_names`: native names of channels on hold; a shared object (a permission) keeps what it has on those, as
-        found in `observed`.
+        `held_names`: main names of channels on hold (`Compiled.names`); a shared object (a permission) keeps what it
+        has on those and on what derives from them, as found in `observed`.
         """
 
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:

@@ -119,8 +119,9 @@ class Enforcement(NamedTuple):
 class Compiled:
     """One object's say on the broker, and what its status shows of it.
 
-    `names`: every native name that the object may ever own, in use or not: the claim, the footprint of a hold, and
-    what a withdrawal looks at. `address` is `status.address` as it will be written.
+    `names`: the main native names under which it owns what it has; what derives from them is its own too (a driver
+    tells by the form of a name). The footprint of a hold: small, however many parts the object has.
+    `address` is `status.address` as it will be written.
     """
 
     parts: tuple[Part, ...]

@@ -10,7 +10,8 @@ from typing import Any
 
 from channel_operator.api import Spec
 from channel_operator.api.broker import BrokerDefaults, BrokerSpec
-from channel_operator.api.common import Limits, Overflow, Retry
+from channel_operator.api.common import Backoff, Limits, Overflow, QueueType, Retry
+from channel_operator.api.delivery import QueueRabbitMQ
 from channel_operator.api.queue import QueueSpec
 from channel_operator.core import policy
 from channel_operator.core.view import Manifest
@@ -33,7 +34,8 @@ def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
         case InvalidManifest():
             return None
         case QueueSpec() as stated:
-            return complete(stated, broker.defaults, settled(manifest))
+            spec = complete(stated, broker.defaults, settled(manifest))
+            return spec if broker.rabbitmq is None else _with_type(spec, broker.defaults, settled(manifest))
         case stated:
             return stated
 
@@ -55,8 +57,24 @@ def complete(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, 
     )
 
 
+def _with_type(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> QueueSpec:
+    """State the type of queue that holds on RabbitMQ: the manifest's, that of its making, the Broker's of today."""
+    stated = spec.rabbitmq if spec.rabbitmq is not None else QueueRabbitMQ()
+    if stated.type is not None:
+        return spec
+    made = ((made_with or {}).get("rabbitmq") or {}).get("type")
+    kind = QueueType(made) if made in {t.value for t in QueueType} else defaults.queue_type
+    return replace(spec, rabbitmq=replace(stated, type=kind))
+
+
 def _retry(made_with: Mapping[str, Any] | None) -> Retry | None:
-    return Retry(max_deliveries=made_with.get("maxDeliveries")) if made_with else None
+    if not made_with:
+        return None
+    backoff = made_with.get("backoff")
+    return Retry(
+        max_deliveries=made_with.get("maxDeliveries"),
+        backoff=Backoff(initial=backoff["initial"], max=backoff.get("max")) if backoff else None,
+    )
 
 
 def _limits(made_with: Mapping[str, Any] | None) -> Limits | None:

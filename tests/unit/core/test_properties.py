@@ -51,7 +51,7 @@ QUEUES = st.fixed_dictionaries(
         "retry": st.integers(1, 9).map(lambda n: {"maxDeliveries": n}),
         "messageTTL": st.sampled_from(["1s", "1h", "soon"]),
         "limits": st.sampled_from([{"maxMessages": 5}, {"maxBytes": "1Mi", "overflow": "RejectNew"}]),
-        "ordering": st.sampled_from(["None", "Strict"]),
+        "rabbitmq": st.sampled_from([{"type": "Quorum"}, {"maxPriority": 5}]),
         "deletionPolicy": st.sampled_from(["Delete", "Retain", "DeleteIfEmpty"]),
         "annotations": st.just({RECONCILE: "Disabled"}),
         "managementPolicy": st.just("Observe"),
@@ -161,7 +161,7 @@ def test_any_order_of_events_ends_in_the_same_state(world: World, chance: random
 @given(
     WORLDS,
     WORLDS,
-    st.sampled_from([{"annotations": {RECONCILE: "Disabled"}}, {"messageTTL": "soon"}, {"ordering": "Strict"}]),
+    st.sampled_from([{"annotations": {RECONCILE: "Disabled"}}, {"messageTTL": "soon"}, {"kafka": {"partitions": 3}}]),
 )
 def test_an_object_on_hold_changes_nothing_whatever_else_happens(
     before: World, after: World, held: dict[str, Any]

@@ -134,23 +134,12 @@ def test_the_address_is_what_clients_need() -> None:
         "name": "billing.invoices",
         "rabbitmq": {"vhost": "a b/%ü", "exchange": "billing.invoices_in", "queues": ["billing.invoices"]},
     }
-    assert compiled.names == {
-        "billing.invoices",
-        "billing.invoices_in",
-        "billing.invoices_dlx",
-        "billing.invoices_dead",
-    }
+    assert compiled.names == {"billing.invoices"}
 
 
 @pytest.mark.parametrize(
     ("fields", "capabilities", "reason", "message"),
     [
-        (
-            {"ordering": "Strict"},
-            NEWEST,
-            Reason.UNSUPPORTED_BY_BROKER,
-            "spec.ordering: Strict is not supported by this version of the operator on RabbitMQ yet; remove it",
-        ),
         (
             {"ordering": "PerKey", "shards": 4},
             OLDER,
@@ -203,12 +192,11 @@ def test_what_cannot_be_had_is_refused_in_words(
 
 
 def test_a_refusal_names_the_default_it_comes_from() -> None:
-    compiled = driver(defaults={"queueType": "Classic"}).compile(resolved_queue("billing.invoices"), NEWEST)
-    assert [problem.message for problem in compiled.problems] == [
+    resolved = resolved_queue("billing.invoices", defaults={"retry": {"backoff": {"initial": "1s"}}})
+    assert [problem.message for problem in driver().compile(resolved, OLDER).problems] == [
         (
-            "spec.rabbitmq.type: Classic (the Broker's spec.defaults.queueType) is not supported by "
-            "this version of the "
-            "operator on RabbitMQ yet; remove it"
+            "spec.retry.backoff (the Broker's spec.defaults.retry): RabbitMQ 4.0.5 cannot delay a retry, which came "
+            "with 4.3; upgrade the broker, or remove the field"
         )
     ]
 

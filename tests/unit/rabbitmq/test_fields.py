@@ -29,7 +29,7 @@ QUEUE_VALUES: Final[dict[str, dict[str, Any]]] = {
     "replicas": {"replicas": 3},
     "rabbitmq.type": {"rabbitmq": {"type": "Classic"}},
     "rabbitmq.settings": {"rabbitmq": {"settings": "Policy"}},
-    "rabbitmq.maxPriority": {"rabbitmq": {"maxPriority": 5}},
+    "rabbitmq.maxPriority": {"rabbitmq": {"type": "Classic", "maxPriority": 5}},
     "kafka.groupProtocol": {"kafka": {"groupProtocol": "Share"}},
     "kafka.partitions": {"kafka": {"partitions": 3}},
     "kafka.growFrom": {"kafka": {"partitions": 6, "growFrom": 3}},
@@ -103,7 +103,7 @@ def test_each_field_of_a_user_that_is_not_there_yet_is_refused(field: str, value
 
 @pytest.mark.parametrize(
     "values",
-    [{"defaults": {"queueType": "Classic"}}, {"rabbitmq": {"settings": "Policy"}}],
+    [{"rabbitmq": {"settings": "Policy"}}],
 )
 def test_a_default_of_the_broker_that_is_not_there_yet_is_refused_on_its_queues(values: dict[str, Any]) -> None:
     assert driver(**values).compile(resolved_queue("billing.q"), NEWEST).problems

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from channel_operator.api.meta import Kind
+from channel_operator.brokers.rabbitmq.names import main_of
 from channel_operator.brokers.rabbitmq.resources import Permission
 from channel_operator.core.model import (
     Assembled,
@@ -179,7 +180,7 @@ def parse(pattern: str) -> frozenset[str] | None:
 def _kept(pattern: str, held_names: Collection[str]) -> list[str]:
     if not held_names:
         return []
-    return sorted(name for name in parse(pattern) or () if name in held_names)
+    return sorted(name for name in parse(pattern) or () if main_of(name) in held_names)
 
 
 def _held(parts: Sequence[Part], observed: Permission | None, held_names: Collection[str]) -> Assembled:
@@ -194,8 +195,8 @@ def _held(parts: Sequence[Part], observed: Permission | None, held_names: Collec
     if write is None or read is None:
         return Assembled(None, held=True)
     given: list[Access] = [p.content for p in parts if p.mode is Mode.ASSERT and p.owner.kind is not Kind.BROKER_USER]
-    kept_write = write & frozenset(held_names).union(*(access.write for access in given))
-    kept_read = read & frozenset(held_names).union(*(access.read for access in given))
+    kept_write = write & frozenset(_kept(observed.write, held_names)).union(*(access.write for access in given))
+    kept_read = read & frozenset(_kept(observed.read, held_names)).union(*(access.read for access in given))
     if (kept_write, kept_read) == (write, read) and observed.configure != CLOSING:
         return Assembled(None, held=True)
     return Assembled(Permission(observed.user, NOTHING, render(kept_write), render(kept_read)))

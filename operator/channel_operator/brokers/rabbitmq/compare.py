@@ -12,8 +12,10 @@ from typing import Any, Final
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.access import CLOSING, parse
 from channel_operator.brokers.rabbitmq.resources import (
+    CONSISTENT_HASH,
     DEAD_LETTER_EXCHANGE,
     DELIVERY_LIMIT,
+    HASH_HEADER,
     QUEUE_TYPE,
     Exchange,
     Permission,
@@ -35,11 +37,18 @@ _SALT_BYTES: Final = 4
 _MANAGED: Final = frozenset(
     {
         DELIVERY_LIMIT,
-        "x-message-ttl",
+        "x-consumer-timeout",
+        "x-dead-letter-strategy",
+        "x-delayed-retry-max",
+        "x-delayed-retry-min",
+        "x-delayed-retry-type",
         "x-max-length",
         "x-max-length-bytes",
+        "x-max-priority",
+        "x-message-ttl",
         "x-overflow",
         "x-quorum-initial-group-size",
+        "x-single-active-consumer",
     }
 )
 """Arguments that fields of the manifest stand for; others on an existing queue are its maker's."""
@@ -49,9 +58,18 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+_DEFAULTS: Final[dict[str, Any]] = {
+    DELIVERY_LIMIT: -1,
+    "x-dead-letter-strategy": "at-most-once",
+    "x-delayed-retry-type": "disabled",
+    "x-overflow": "drop-head",
+    "x-single-active-consumer": False,
+}
+
+
 def _is_absent(name: str, value: Any) -> bool:
     """Whether stating the value is the same as leaving it out (an unlimited number of deliveries, drop-head)."""
-    return value is None or (name == DELIVERY_LIMIT and value == -1) or (name == "x-overflow" and value == "drop-head")
+    return value is None or (name in _DEFAULTS and value == _DEFAULTS[name])
 
 
 def _argument_fields(desired: Queue, observed: Queue) -> list[str]:
@@ -89,6 +107,10 @@ def _exchange(desired: Exchange, observed: Exchange) -> Difference | None:
         for name in ("type", "durable", "auto_delete", "internal")
         if getattr(observed, name) != getattr(desired, name)
     )
+    if not fields and desired.type == CONSISTENT_HASH:
+        # Two exchanges that hash different keys are the same to RabbitMQ: it does not compare this argument.
+        want, have = (dict(one.arguments).get(HASH_HEADER) for one in (desired, observed))
+        fields = (f"{HASH_HEADER} {_shown(have)} → {_shown(want)}",) if want != have else ()
     return Difference(fields, blocked=True) if fields else None
 
 

@@ -12,7 +12,7 @@ from channel_operator.brokers.rabbitmq import describe, graph, queues, users
 from channel_operator.brokers.rabbitmq.access import assemble_permission
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.resources import FANOUT, PERMISSION, Exchange, Permission, User
+from channel_operator.brokers.rabbitmq.resources import CONSISTENT_HASH, FANOUT, PERMISSION, Exchange, Permission, User
 from channel_operator.brokers.rabbitmq.site import Site
 from channel_operator.core.accepted import Compiled, Resolved, ResolvedQueue, ResolvedUser, Subject
 from channel_operator.core.model import (
@@ -78,7 +78,7 @@ class RabbitMQDriver:
             case User():
                 return users.is_foreign(observed, self._site)
             case Exchange():
-                return observed.type != FANOUT
+                return observed.type not in {FANOUT, CONSISTENT_HASH}
             case _:
                 return False
 

@@ -11,8 +11,12 @@ BROKER: Final = "Broker"
 OPERATOR: Final = "Operator"
 """Honoured by the operator itself: names, policies, references, Secrets."""
 NOT_YET: Final = "Refused: UnsupportedByBroker"
-_TOO_OLD: Final = "Refused: UnsupportedByBroker (BrokerVersionTooOld below 4.3)"
-_PLUGIN: Final = "Refused: UnsupportedByBroker (PluginMissing without consistent hash)"
+_QUORUM: Final = f"Quorum: {BROKER}; Classic: Refused: UnsupportedByBroker"
+_DELAYED: Final = f"Quorum: {BROKER} (Refused: BrokerVersionTooOld below 4.3); Classic: Refused: UnsupportedByBroker"
+_QUORUM_DEFAULT: Final = f"Quorum: {BROKER}; Classic: none, it is on one node"
+_QUORUM_CLIENT: Final = f"Quorum: {BROKER}; Classic: Client"
+_DELAYED_CLIENT: Final = f"Quorum: {BROKER} (Refused: BrokerVersionTooOld below 4.3); Classic: Client"
+_PLUGIN: Final = "Refused: PluginMissing without consistent hash"
 _UNUSED: Final = "Operator: for what this version refuses"
 
 _BROKER_FIELDS: Final[dict[str, str]] = {
@@ -47,15 +51,15 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "adoptableUsers": OPERATOR,
     "defaults.deletionPolicy": OPERATOR,
     "defaults.adoptionPolicy": OPERATOR,
-    "defaults.replicas": BROKER,
+    "defaults.replicas": _QUORUM_DEFAULT,
     "defaults.partitions": "Kafka only",
-    "defaults.retry.maxDeliveries": BROKER,
-    "defaults.retry.backoff.initial": _TOO_OLD,
-    "defaults.retry.backoff.max": _TOO_OLD,
+    "defaults.retry.maxDeliveries": _QUORUM_CLIENT,
+    "defaults.retry.backoff.initial": _DELAYED_CLIENT,
+    "defaults.retry.backoff.max": _DELAYED_CLIENT,
     "defaults.limits.maxMessages": BROKER,
     "defaults.limits.maxBytes": BROKER,
     "defaults.limits.overflow": BROKER,
-    "defaults.queueType": f"Quorum: {BROKER}; Classic: {NOT_YET}",
+    "defaults.queueType": BROKER,
     "managementPolicy": OPERATOR,
     "brake.maxDeletions": NOT_YET,
     "brake.maxRevocations": NOT_YET,
@@ -86,29 +90,29 @@ _QUEUE_FIELDS: Final[dict[str, str]] = {
     "adoptionPolicy": OPERATOR,
     "deletionPolicy": OPERATOR,
     "requireBrokerEnforcement": OPERATOR,
-    "ordering": f"None: {BROKER}; Strict: {NOT_YET}; PerKey: {_PLUGIN}",
-    "shards": NOT_YET,
-    "orderingKey.header": NOT_YET,
-    "retry.maxDeliveries": BROKER,
-    "retry.backoff.initial": _TOO_OLD,
-    "retry.backoff.max": _TOO_OLD,
+    "ordering": f"None, Strict: {BROKER}; PerKey: {BROKER} ({_PLUGIN})",
+    "shards": BROKER,
+    "orderingKey.header": BROKER,
+    "retry.maxDeliveries": _QUORUM,
+    "retry.backoff.initial": _DELAYED,
+    "retry.backoff.max": _DELAYED,
     "deadLetter.queueRef.name": NOT_YET,
     "deadLetter.consumers.name": BROKER,
     "deadLetter.consumers.namespace": BROKER,
-    "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {NOT_YET}",
+    "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {_QUORUM}",
     "messageTTL": BROKER,
     "limits.maxMessages": BROKER,
     "limits.maxBytes": BROKER,
     "limits.overflow": BROKER,
-    "ackTimeout": NOT_YET,
-    "replicas": BROKER,
+    "ackTimeout": f"{BROKER} (Refused: UnsupportedByBroker for Classic from 4.3)",
+    "replicas": _QUORUM,
     "producers.name": BROKER,
     "producers.namespace": BROKER,
     "consumers.name": BROKER,
     "consumers.namespace": BROKER,
-    "rabbitmq.type": f"Quorum: {BROKER}; Classic: {NOT_YET}",
+    "rabbitmq.type": BROKER,
     "rabbitmq.settings": f"Arguments: {BROKER}; Policy: {NOT_YET}",
-    "rabbitmq.maxPriority": NOT_YET,
+    "rabbitmq.maxPriority": f"Classic: {BROKER}; Quorum: Refused: UnsupportedByBroker",
 }
 
 RABBITMQ: Final = {"Broker": _BROKER_FIELDS, "BrokerUser": _USER_FIELDS, "Queue": _QUEUE_FIELDS}

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+from channel_operator.brokers.rabbitmq.delivery_rules import DELAYED_RETRY
 from channel_operator.brokers.rabbitmq.http import READ_SECONDS, ManagementClient, path
 from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
@@ -23,7 +24,6 @@ from channel_operator.brokers.rabbitmq.resources import (
     User,
     arguments_of,
 )
-from channel_operator.brokers.rabbitmq.support import DELAYED_RETRY
 from channel_operator.core.model import (
     Capabilities,
     Observation,

@@ -1,4 +1,4 @@
-"""What a Queue is on RabbitMQ: an entry exchange, a queue, and where its dead letters go.
+"""What a Queue is on RabbitMQ: an entry exchange, what its consumers read, and where its dead letters go.
 
 Decides its native objects and who gets which name. Never decides who may do what (core).
 """
@@ -6,15 +6,15 @@ Decides its native objects and who gets which name. Never decides who may do wha
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from channel_operator.brokers.rabbitmq import delivery
 from channel_operator.brokers.rabbitmq.access import Access
 from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, withdrawn
-from channel_operator.brokers.rabbitmq.resources import FANOUT, Binding, Exchange
-from channel_operator.brokers.rabbitmq.settings import dead_letter_queue, effective, main_queue
+from channel_operator.brokers.rabbitmq.settings import effective
 from channel_operator.brokers.rabbitmq.site import Site
-from channel_operator.brokers.rabbitmq.support import enforcement, queue_problems
+from channel_operator.brokers.rabbitmq.support import client_enforced, enforcement, queue_problems
 from channel_operator.core.accepted import Compiled, ResolvedQueue, Role, Subject
-from channel_operator.core.model import Capabilities
+from channel_operator.core.model import Capabilities, Resource
 
 __all__ = ["compiled", "hold", "withdraw"]
 
@@ -22,49 +22,44 @@ __all__ = ["compiled", "hold", "withdraw"]
 def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) -> Compiled:
     """Return the parts of an accepted Queue."""
     subject, spec = resolved.subject, resolved.spec
-    problems = queue_problems(
-        spec,
-        resolved.stated,
-        capabilities,
-        default_type=site.spec.defaults.queue_type,
-        default_settings=site.rabbitmq.settings,
-    )
+    names = ChannelNames.of(subject.name)
+    dead = delivery.dead_letters(names, spec, resolved.dead_letter)
+    notes = enforcement(spec, capabilities, dead_letters_to=_target(resolved))
+    problems = queue_problems(spec, resolved.stated, capabilities, default_settings=site.rabbitmq.settings)
+    if spec.require_broker_enforcement:
+        problems += client_enforced(notes)
     if problems:
         return refused(hold(subject, site), problems)
-    names = ChannelNames.of(subject.name)
-    parts = [
-        asserted(Exchange(names.entry, FANOUT), subject),
-        asserted(main_queue(names, spec, resolved.stated), subject),
-        asserted(Binding(names.entry, names.queue), subject),
+    read = names.queues(delivery.shards_of(spec))
+    wanted: list[Resource] = [
+        delivery.entry_exchange(names, spec),
+        *delivery.queues(names, spec, resolved.stated),
+        *delivery.feeds(names, spec),
+        *dead.wanted,
     ]
-    if spec.dead_letter is not None:
-        parts += [
-            asserted(Exchange(names.dead_letter_exchange, FANOUT), subject),
-            asserted(dead_letter_queue(names), subject),
-            asserted(Binding(names.dead_letter_exchange, names.dead), subject),
-        ]
-    else:
-        parts += withdrawn(names.dead_ids, subject)
-    parts += granted(resolved.grants, _access(names), subject)
-    queues = [names.queue, names.dead] if spec.dead_letter is not None else [names.queue]
+    access = {Role.PRODUCER: Access(write=frozenset({names.entry})), **delivery.consumer_access(names, spec)}
+    parts = [asserted(one, subject) for one in wanted]
+    parts += withdrawn(dead.unwanted, subject)
+    parts += granted(resolved.grants, access, subject)
     return Compiled(
         tuple(parts),
-        names=frozenset(names),
-        enforcement=enforcement(spec, capabilities),
-        address=_address(names, queues, site),
+        names=frozenset({names.queue}),
+        enforcement=notes,
+        address=_address(names, [*read, dead.own] if dead.own else read, site),
         effective=effective(spec, resolved.stated),
-        coordinates=_coordinates(names),
+        coordinates=_coordinates(names, read),
     )
 
 
 def hold(subject: Subject, site: Site) -> Compiled:
     """Return the parts of a Queue on hold."""
-    names = ChannelNames.of(subject.name)
+    names, shards = ChannelNames.of(subject.name), delivery.shards_of(subject.spec)
+    read = names.queues(shards)
     return Compiled(
-        held(names.main_ids + names.dead_ids, subject),
-        names=frozenset(names),
-        address=_address(names, [names.queue], site),
-        coordinates=_coordinates(names),
+        held(names.main_ids(shards) + names.dead_ids, subject),
+        names=frozenset({names.queue}),
+        address=_address(names, read, site),
+        coordinates=_coordinates(names, read),
     )
 
 
@@ -76,8 +71,16 @@ def withdraw(subject: Subject) -> Compiled:
     """
     names = ChannelNames.of(subject.name)
     if subject.removal is None:
-        return Compiled((), names=frozenset(names))
-    return Compiled(tuple(withdrawn(names.main_ids + names.dead_ids, subject)), names=frozenset(names))
+        return Compiled((), names=frozenset({names.queue}))
+    ids = names.main_ids(delivery.shards_of(subject.spec)) + names.dead_ids
+    return Compiled(tuple(withdrawn(ids, subject)), names=frozenset({names.queue}))
+
+
+def _target(resolved: ResolvedQueue) -> str | None:
+    """Return what takes the dead letters, in words for the notes."""
+    if resolved.dead_letter is not None:
+        return str(resolved.dead_letter.key)
+    return "the dead-letter queue" if resolved.spec.dead_letter is not None else None
 
 
 def _address(names: ChannelNames, queues: Sequence[str], site: Site) -> Mapping[str, Any]:
@@ -85,18 +88,6 @@ def _address(names: ChannelNames, queues: Sequence[str], site: Site) -> Mapping[
     return {"name": names.queue, "rabbitmq": native}
 
 
-def _coordinates(names: ChannelNames) -> Mapping[Role, Mapping[str, Any]]:
+def _coordinates(names: ChannelNames, read: Sequence[str]) -> Mapping[Role, Mapping[str, Any]]:
     """Return what clients of each role need to know: it follows from the names, so it holds for a queue on hold too."""
-    return {
-        Role.PRODUCER: {"exchange": names.entry},
-        Role.CONSUMER: {"queues": [names.queue]},
-        Role.DEAD_LETTER_CONSUMER: {"queues": [names.dead]},
-    }
-
-
-def _access(names: ChannelNames) -> Mapping[Role, Access]:
-    return {
-        Role.PRODUCER: Access(write=frozenset({names.entry})),
-        Role.CONSUMER: Access(read=frozenset({names.queue})),
-        Role.DEAD_LETTER_CONSUMER: Access(read=frozenset({names.dead})),
-    }
+    return {Role.PRODUCER: {"exchange": names.entry}, **delivery.consumer_coordinates(names, read)}

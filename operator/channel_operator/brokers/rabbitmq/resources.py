@@ -10,10 +10,12 @@ from channel_operator.core.model import ResourceId, Secret
 
 __all__ = [
     "BINDING",
+    "CONSISTENT_HASH",
     "DEAD_LETTER_EXCHANGE",
     "DELIVERY_LIMIT",
     "EXCHANGE",
     "FANOUT",
+    "HASH_HEADER",
     "PERMISSION",
     "QUEUE",
     "QUEUE_TYPE",
@@ -40,10 +42,14 @@ USER: Final = "User"
 PERMISSION: Final = "Permission"
 
 FANOUT: Final = "fanout"
+CONSISTENT_HASH: Final = "x-consistent-hash"
+"""Type of an exchange (plugin rabbitmq_consistent_hash_exchange) that keeps messages with one key on one queue."""
 
 QUEUE_TYPE: Final = "x-queue-type"
 DELIVERY_LIMIT: Final = "x-delivery-limit"
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+HASH_HEADER: Final = "hash-header"
+"""Argument of a consistent-hash exchange: the header that is the key, in place of the routing key."""
 
 Arguments = tuple[tuple[str, Any], ...]
 """Optional arguments of a declaration, sorted by name, values hashable."""

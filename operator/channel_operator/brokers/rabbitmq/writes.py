@@ -15,6 +15,7 @@ from channel_operator.brokers.rabbitmq.access import CLOSING, NOTHING
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
+from channel_operator.brokers.rabbitmq.graph import is_dead_letter_queue
 from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
 from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
 from channel_operator.brokers.rabbitmq.names import ChannelNames
@@ -253,8 +254,9 @@ class Writer:
         if found.type not in _COUNTABLE:
             return _Kept(found)
         counted = await count_messages(self._client, found.name)
-        # Whoever was to do this before may have ended between cutting the queue off and putting it back.
-        cut = [ChannelNames.feeding(found.name)]
+        # Whoever was to do this before may have ended between cutting the queue off and putting it back. Dead letters
+        # are deleted after what they come from, or because they are to go elsewhere: nothing is to feed them again.
+        cut = [] if is_dead_letter_queue(rid) else [ChannelNames.feeding(found.name)]
         if counted is not None and counted.messages:
             await self._restore(cut)
             return _Kept(found)
