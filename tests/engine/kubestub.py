@@ -163,8 +163,9 @@ class KubeStub(KubeObjects):
         check_status(status, self.objects[key]["metadata"]["generation"])
         self.objects[key]["status"] = copy.deepcopy(status)
         version = self._changed(key, "MODIFIED")
+        body = copy.deepcopy(self.objects[key])
         await self._answer()
-        return Written(version)
+        return Written(version, body)
 
     def _count(self, verb: str, key: Key) -> None:
         self.writes.append(Write(verb, key))

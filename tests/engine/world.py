@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from structlog.testing import capture_logs
@@ -31,6 +32,7 @@ from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.context import Options
 from channel_operator.engine.loop import Drivers
 from channel_operator.engine.manager import Manager
+from channel_operator.engine.ports import Body
 from channel_operator.engine.store import Store
 from channel_operator.errors import OperatorError
 from tests.engine.kubestub import KubeStub, Spec
@@ -73,6 +75,12 @@ class Counts:
         del broker
 
 
+def _tell_news(store: Store, event_type: str | None, body: Body) -> None:
+    """Hand an event on as the edge does: without what the store says it knows."""
+    if event_type == "DELETED" or not store.knows(body["kind"], body["metadata"]["resourceVersion"]):
+        store.event(event_type, body)
+
+
 class World:
     """Kubernetes, brokers, and an operator that can be started, crashed and started again."""
 
@@ -98,7 +106,7 @@ class World:
         """Start an operator that knows nothing: list, watch, lead."""
         self.store = Store()
         known = self.store.snapshot()
-        self.kube.watch(self.store.event)
+        self.kube.watch(partial(_tell_news, self.store))
         self.store.replace(await self.kube.list_all(), known)
         self.manager = Manager(
             self.store,

@@ -24,7 +24,11 @@ class Sink:
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.knows_queues = False
         self.failures = 0
+
+    def knows(self, kind: str, version: str) -> bool:
+        return self.knows_queues and kind == "Queue" and version.isdigit()
 
     def event(self, type: str | None, body: Body) -> None:  # noqa: A002 - as in the protocol
         if self.failures:
@@ -39,8 +43,9 @@ class Sink:
 
 
 class Watching:
-    def __init__(self, namespaces: Sequence[str]) -> None:
+    def __init__(self, namespaces: Sequence[str], *, knows_queues: bool = False) -> None:
         self.sink = Sink()
+        self.sink.knows_queues = knows_queues
         self.stop = asyncio.Event()
         self.requests = Requests()
         self.health = WatchHealth(namespaces, self.requests)
@@ -48,8 +53,8 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(kubeconfig: Path, *namespaces: str) -> AsyncIterator[Watching]:
-    one = Watching(namespaces)
+async def watching(kubeconfig: Path, *namespaces: str, knows_queues: bool = False) -> AsyncIterator[Watching]:
+    one = Watching(namespaces, knows_queues=knows_queues)
     task = asyncio.create_task(
         watch(
             one.sink,
@@ -83,6 +88,31 @@ async def test_what_exists_comes_first_and_every_change_after_it(kube: Kube, nam
             assert (None, "Namespace", f"/{namespace}") in one.sink.seen
             kube.kubectl("label", "namespace", namespace, "team=shop")
             await eventually(lambda: ("MODIFIED", "Namespace", f"/{namespace}") in one.sink.seen)
+
+
+async def test_what_is_known_does_not_come_again(kube: Kube, namespace: str) -> None:
+    async with connected(kube.kubeconfig) as client:
+        await make_queue(client, namespace, "listed")
+        async with watching(kube.kubeconfig, knows_queues=True) as one:
+            await eventually(lambda: (None, "Namespace", f"/{namespace}") in one.sink.seen)
+            await make_queue(client, namespace, "known")
+            kube.kubectl("annotate", "queues.channel-operator.dev", "known", "-n", namespace, "by=somebody")
+            await delete_queue(client, namespace, "known")
+            await eventually(lambda: ("DELETED", "Queue", f"{namespace}/known") in one.sink.seen)
+            one.sink.knows_queues = False
+            kube.kubectl("annotate", "queues.channel-operator.dev", "listed", "-n", namespace, "by=somebody")
+            await eventually(lambda: ("MODIFIED", "Queue", f"{namespace}/listed") in one.sink.seen)
+            assert [seen for seen in one.sink.of(namespace) if seen[1] == "Queue"] == [
+                ("DELETED", "Queue", f"{namespace}/known"),
+                ("MODIFIED", "Queue", f"{namespace}/listed"),
+            ]
+
+
+async def test_a_label_that_is_called_like_the_version_hides_no_change(kube: Kube, namespace: str) -> None:
+    async with connected(kube.kubeconfig) as client, watching(kube.kubeconfig, knows_queues=True) as one:
+        await make_queue(client, namespace)
+        kube.kubectl("label", "queues.channel-operator.dev", "invoices", "-n", namespace, "resourceVersion=1")
+        await eventually(lambda: ("MODIFIED", "Queue", f"{namespace}/invoices") in one.sink.seen)
 
 
 async def test_watching_writes_nothing(kube: Kube, namespace: str) -> None:

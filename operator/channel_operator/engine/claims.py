@@ -69,8 +69,9 @@ class Claims:
             self._records.pop(key, None)
             self._conflict(key)
             return
+        version = written.resource_version
         self._store.wrote(
-            key, manifest.uid, written.resource_version, finalizers=tuple(finalizers), annotations=annotations
+            key, manifest.uid, version, finalizers=tuple(finalizers), annotations=annotations, guarded=True
         )
         self._records.pop(key, None)
         self._done(key)
@@ -97,4 +98,4 @@ class Claims:
         except Conflict:
             self._conflict(key)
             return
-        self._store.wrote(key, manifest.uid, written.resource_version, finalizers=rest)
+        self._store.wrote(key, manifest.uid, written.resource_version, finalizers=rest, guarded=True)

@@ -47,9 +47,13 @@ class Forbidden(Retry):
 
 
 class Written(NamedTuple):
-    """What a write left behind. The next event that carries `resource_version` is its echo."""
+    """What a write left behind. The next event that carries `resource_version` is its echo.
+
+    `body`: the whole object after the write, where the answer shows it.
+    """
 
     resource_version: str
+    body: Body | None = None
 
 
 class Owner(NamedTuple):
@@ -170,6 +174,9 @@ class EventSink(Protocol):
 
     def event(self, type: str | None, body: Body) -> None:  # noqa: A002  # the watch protocol's own name
         """Take ADDED, MODIFIED, DELETED, or None for an object found by a list."""
+
+    def knows(self, kind: str, version: str) -> bool:
+        """Whether what an event of this resourceVersion says is known already: then it need not come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class Statuses:
             except Gone:
                 self._wanted.pop(key, None)
                 return
-            self._store.wrote(key, wanted.uid, written.resource_version, status=with_fields(manifest.status, fields))
+            status = with_fields(manifest.status, fields)
+            self._store.wrote(key, wanted.uid, written.resource_version, status=status, seen=written.body)
         if self._wanted.get(key) is wanted:
             del self._wanted[key]
         since = self._dirty_since.pop(key, None)

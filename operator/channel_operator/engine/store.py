@@ -5,24 +5,20 @@ LIST before the watches start, so that a partly filled store is never mistaken f
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from channel_operator.api.meta import Kind
 from channel_operator.core import policy
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.core.resolve import claim_of
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
+from channel_operator.engine.indexes import drop
 from channel_operator.engine.manifests import Body, fingerprint, key_of, manifest_of, namespace_of
+from channel_operator.engine.versions import Versions, older
 
 __all__ = ["Known", "Store"]
 
 Listener = Callable[[Collection[Key]], None]
-_Entry = TypeVar("_Entry", Key, str)
-
-
-def _older(version: str, than: str) -> bool:
-    """Whether a resourceVersion is certainly older; versions that are not numbers are never called older."""
-    return version.isdigit() and than.isdigit() and int(version) < int(than)
 
 
 class Known(NamedTuple):
@@ -46,6 +42,7 @@ class Store:
         self._claims: dict[Key, Claim] = {}
         self._capabilities: dict[Key, Capabilities] = {}
         self._own_users: dict[Key, str] = {}
+        self._versions = Versions()
 
     # -- looking up (View) ---------------------------------------------------------------------------------------
 
@@ -113,6 +110,10 @@ class Store:
         if dirty:
             self.listener(dirty)
 
+    def knows(self, kind: str, version: str) -> bool:
+        """Whether an event of this version would say nothing new: the echo of a write, or a repeated list."""
+        return self._versions.knows(kind, version)
+
     def snapshot(self) -> Known:
         """Return what is known now: taken before a LIST, it tells deletions from what came in meanwhile."""
         return Known({key: manifest.uid for key, manifest in self._objects.items()}, frozenset(self._namespaces))
@@ -152,19 +153,29 @@ class Store:
         status: Mapping[str, Any] | None = None,
         finalizers: tuple[str, ...] | None = None,
         annotations: Mapping[str, str] | None = None,
+        guarded: bool = False,
+        seen: Body | None = None,
     ) -> None:
-        """Note what we wrote ourselves, so that its echo changes nothing."""
+        """Note what we wrote ourselves, so that its echo changes nothing.
+
+        `guarded`: the write was one of exactly the version known before. `seen`: the object as the answer showed it.
+        Only by one of them is it sure that nothing of somebody else's came between; else the watch has to tell.
+        """
         manifest = self._objects.get(key)
-        if manifest is None or manifest.uid != uid:
+        if manifest is None or manifest.uid != uid or older(resource_version, manifest.resource_version):
             return
-        if not _older(resource_version, manifest.resource_version):
-            manifest.resource_version = resource_version
+        before, manifest.resource_version = manifest.resource_version, resource_version
+        whole = guarded and self._versions.knows(key.kind, before)
         if status is not None:
             manifest.status = status
         if finalizers is not None:
             manifest.finalizers = finalizers
         if annotations is not None:
             manifest.annotations = annotations
+        if seen is not None:
+            after = manifest_of(seen, manifest)
+            whole = fingerprint(after) == fingerprint(manifest) and after.status == manifest.status
+        self._versions.move(key.kind, before, resource_version if whole else None)
 
     def learnt(self, broker: Key, capabilities: Capabilities, own_user: str) -> None:
         """Keep what a session found out; the names of users may now be claimed in another space."""
@@ -198,9 +209,10 @@ class Store:
     def _changed(self, body: Body) -> set[Key]:
         key = key_of(body)
         before = self._objects.get(key)
-        if before is not None and _older(body["metadata"]["resourceVersion"], before.resource_version):
+        if before is not None and older(body["metadata"]["resourceVersion"], before.resource_version):
             return set()
         after = manifest_of(body, before)
+        self._versions.move(key.kind, before.resource_version if before else None, after.resource_version)
         if before is not None and fingerprint(before) == fingerprint(after):
             foreign_status = before.status != after.status
             before.resource_version = after.resource_version
@@ -222,6 +234,7 @@ class Store:
             return set()
         dirty = self._unlink(before)
         del self._objects[key]
+        self._versions.move(key.kind, before.resource_version, None)
         dirty |= self._dependants.get(key, set()) | {key}
         if key.kind is Kind.BROKER:
             known = self._capabilities.pop(key, None)
@@ -242,21 +255,13 @@ class Store:
 
     def _unlink(self, manifest: Manifest) -> set[Key]:
         key = manifest.key
-        self._drop(self._in_namespace, key.namespace, key)
+        drop(self._in_namespace, key.namespace, key)
         for other in manifest.refs.others:
-            self._drop(self._dependants, other, key)
+            drop(self._dependants, other, key)
         dirty = self._unclaim(key)
         if manifest.refs.broker is not None:
-            self._drop(self._on_broker, manifest.refs.broker, key)
+            drop(self._on_broker, manifest.refs.broker, key)
         return dirty
-
-    @staticmethod
-    def _drop(index: dict[_Entry, set[Key]], entry: _Entry, key: Key) -> None:
-        members = index.get(entry)
-        if members is not None:
-            members.discard(key)
-            if not members:
-                del index[entry]
 
     def _reclaim(self, key: Key) -> set[Key]:
         """Claim the name that an object now stands for; everybody who wanted it looks again."""

@@ -154,7 +154,11 @@ class Credentials:
             request.headers["Authorization"] = authorization
 
     def session(
-        self, *, connections: int, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()
+        self,
+        *,
+        connections: int,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        response_class: type[aiohttp.ClientResponse] | None = None,
     ) -> aiohttp.ClientSession:
         """Open a session of at most so many connections (0 = no limit); close it when done."""
         connector = aiohttp.TCPConnector(limit=connections, ssl=self._tls or True, keepalive_timeout=60)
@@ -163,6 +167,8 @@ class Credentials:
             headers={"User-Agent": f"channel-operator/{__version__}"},
             proxy=URL(self._configuration.proxy) if self._configuration.proxy else None,
             middlewares=(*middlewares, self._authenticate),
+            response_class=response_class or aiohttp.ClientResponse,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 

@@ -20,6 +20,7 @@ from channel_operator.errors import OperatorError
 from channel_operator.kube.client import KubeRecorder, NoKubeRecorder, custom_path, path
 from channel_operator.kube.handlers import build_registry
 from channel_operator.kube.login import Credentials
+from channel_operator.kube.news import news_only
 
 __all__ = ["WatchHealth", "WatchStopped", "watch"]
 
@@ -32,13 +33,19 @@ class WatchStopped(OperatorError):
     """Watching ended although nobody asked: the process must end, since its store no longer follows the cluster."""
 
 
+def _kinds(namespaces: Sequence[str]) -> dict[str, str]:
+    """Return what is watched: the path of each list → the kind of its objects."""
+    found = {custom_path(kind, one): kind.value for kind in Kind for one in (tuple(namespaces) or (None,))}
+    if not namespaces:
+        found[path("api/v1", None, "namespaces")] = "Namespace"
+    return found
+
+
 class WatchHealth:
     """Knows of each watch stream whether its last request was answered, and says so when that changes."""
 
     def __init__(self, namespaces: Sequence[str] = (), recorder: KubeRecorder | None = None) -> None:
-        paths = [custom_path(kind, namespace) for kind in Kind for namespace in (tuple(namespaces) or (None,))]
-        if not namespaces:
-            paths.append(path("api/v1", None, "namespaces"))
+        paths = _kinds(namespaces)
         self.ready = asyncio.Event()
         """Set while every stream is up."""
         self._up = dict.fromkeys(paths, False)
@@ -140,11 +147,13 @@ async def watch(
 ) -> None:
     """Feed every change of the five kinds (and of Namespaces, without `namespaces`) to `sink`, until `stop` is set.
 
-    First hands on everything that exists, as events of type None. `on_signal` is called on SIGTERM and SIGINT: kopf
-    takes both over when it starts, and they are taken back here. Raises WatchStopped if kopf ends by itself.
+    First hands on everything that exists and that the sink does not know, as events of type None. `on_signal` is
+    called on SIGTERM and SIGINT: kopf takes both over when it starts, and they are taken back here. Raises
+    WatchStopped if kopf ends by itself.
     """
     registry = build_registry(sink, namespaces=not namespaces)
-    sessions = _login(registry, connection, health)
+    response = news_only(sink, _kinds(namespaces))
+    sessions = _login(registry, connection, health, response)
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=_settings(),
@@ -169,7 +178,10 @@ async def watch(
 
 
 def _login(
-    registry: kopf.OperatorRegistry, connection: Credentials, health: WatchHealth
+    registry: kopf.OperatorRegistry,
+    connection: Credentials,
+    health: WatchHealth,
+    response: type[aiohttp.ClientResponse],
 ) -> list[aiohttp.ClientSession]:
     """Have kopf get its sessions from us; they are in the list, to be closed at the end."""
     sessions: list[aiohttp.ClientSession] = []
@@ -181,7 +193,7 @@ def _login(
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, last + _LOGIN_PAUSE - loop.time()))
         last = loop.time()
-        session = connection.session(connections=0, middlewares=[health])
+        session = connection.session(connections=0, middlewares=[health], response_class=response)
         sessions[:] = [open_one for open_one in sessions if not open_one.closed] + [session]
         return kopf.AiohttpSession(
             server=connection.server, default_namespace=connection.namespace, aiohttp_session=session

@@ -61,7 +61,12 @@ class Writer:
             metadata["finalizers"] = list(finalizers)
         if annotations:
             metadata["annotations"] = dict(annotations)
-        return await self._patch(custom_path(key.kind, key.namespace, key.name), {"metadata": metadata}, MERGE_PATCH)
+        url_path = custom_path(key.kind, key.namespace, key.name)
+        # Only the metadata comes back: the rest would be parsed for nothing.
+        answer = await self._client.call(
+            "patch", url_path, {"metadata": metadata}, content_type=MERGE_PATCH, accept=METADATA_ONLY
+        )
+        return Written(answer["metadata"]["resourceVersion"])
 
     async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
         """Set fields of the status to whole values; None, at any depth, means absent.
@@ -72,20 +77,14 @@ class Writer:
         operations: list[dict[str, Any]] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
         operations += [{"op": "add", "path": f"/status/{name}", "value": value} for name, value in fields.items()]
         try:
-            return await self._patch(custom_path(key.kind, key.namespace, key.name, "status"), operations, JSON_PATCH)
+            url_path = custom_path(key.kind, key.namespace, key.name, "status")
+            # All of it comes back: only so is it known that nobody else's change came between, and its echo spared.
+            body = await self._client.call("patch", url_path, operations, content_type=JSON_PATCH)
         except Rejected as error:
             if error.fields:
                 raise
             raise Gone(f"{key} was made anew") from None
-
-    async def _patch(self, url_path: str, body: Any, content_type: str) -> Written:
-        return Written((await self._call(url_path, body, content_type))["resourceVersion"])
-
-    async def _call(self, url_path: str, body: Any, content_type: str) -> dict[str, Any]:
-        # Only the metadata comes back: the rest would be parsed for nothing.
-        answer = await self._client.call("patch", url_path, body, content_type=content_type, accept=METADATA_ONLY)
-        metadata: dict[str, Any] = answer["metadata"]
-        return metadata
+        return Written(body["metadata"]["resourceVersion"], body)
 
     async def event(self, key: Key, uid: str, *, reason: EventReason, message: str, warning: bool) -> None:
         """Tell of a transition; returns at once."""
