@@ -8,7 +8,7 @@ import pytest
 from channel_operator.api.reasons import Reason
 from tests.e2e.saying import says
 from tests.harness.cluster import condition
-from tests.harness.site import Site, manifest
+from tests.harness.site import Site
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
@@ -74,16 +74,6 @@ def test_a_user_that_asks_for_what_is_not_there_is_told_which_field(shared: Site
     assert stalled["message"].endswith("is not supported by this version of the operator on RabbitMQ yet; remove it")
     assert shared.cluster.get("Secret", shop, "user-binding") is None
     assert f"{shop}.user" not in shared.permissions()
-
-
-def test_a_topic_and_a_subscription_are_refused_by_name(shared: Site) -> None:
-    shop = shared.namespace("shop")
-    topic = manifest("Topic", shop, "events", {"brokerRef": shared.broker_ref})
-    subscription = manifest("Subscription", shop, "mailer", {"topicRef": {"name": "events"}})
-    shared.cluster.apply(topic, subscription)
-    for kind, name in (("Topic", "events"), ("Subscription", "mailer")):
-        message = f"A {kind} cannot be made by this version of the operator yet. Use a Queue, or wait for it."
-        says(shared, kind, shop, name, Reason.UNSUPPORTED_BY_BROKER, message, on="Accepted")
 
 
 def test_a_broker_version_without_delayed_retry_is_named(world: World, tmp_path: Path) -> None:

@@ -273,17 +273,6 @@ async def test_a_new_value_of_reconcile_at_looks_at_the_object_at_once() -> None
         assert w.ready(queue)
 
 
-async def test_an_object_without_a_driver_part_yet_is_refused_by_name() -> None:
-    async with world() as w:
-        w.make_broker()
-        topic = w.kube.apply(Kind.TOPIC, "billing", "events", {"brokerRef": {"name": "main", "namespace": "messaging"}})
-        await w.start()
-        assert w.kube.condition(topic) == ("False", "UnsupportedByBroker")
-        subscription = w.kube.apply(Kind.SUBSCRIPTION, "billing", "audit", {"topicRef": {"name": "events"}})
-        await w.settle()
-        assert w.kube.condition(subscription) == ("False", "UnsupportedByBroker")
-
-
 async def test_a_kafka_broker_says_that_it_is_not_supported_yet() -> None:
     async with world() as w:
         await w.start()

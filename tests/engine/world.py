@@ -226,6 +226,27 @@ class World:
         """Apply a Queue."""
         return self.kube.apply(Kind.QUEUE, namespace, name, {**REF, **fields}, annotations)
 
+    def make_topic(self, name: str, namespace: str = "shop", annotations: Spec | None = None, **fields: Any) -> Key:
+        """Apply a Topic."""
+        return self.kube.apply(Kind.TOPIC, namespace, name, {**REF, **fields}, annotations)
+
+    def make_subscription(
+        self,
+        name: str,
+        namespace: str = "billing",
+        topic: tuple[str, str] = ("shop", "orders"),
+        annotations: Spec | None = None,
+        **fields: Any,
+    ) -> Key:
+        """Apply a Subscription to a Topic, given as namespace and name."""
+        spec = {"topicRef": {"namespace": topic[0], "name": topic[1]}, **fields}
+        return self.kube.apply(Kind.SUBSCRIPTION, namespace, name, spec, annotations)
+
+    def bindings(self, queue: str) -> set[tuple[str, str]]:
+        """Return what feeds a queue: source exchange and routing key."""
+        found = [rid.path for rid in self.broker.resources if rid.kind == "Binding"]
+        return {(path[0], path[3]) for path in found if path[1:3] == ("queue", queue)}
+
     def ready(self, *keys: Key) -> bool:
         """Whether all of these say Ready for their present generation."""
         return all(

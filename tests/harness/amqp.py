@@ -62,13 +62,13 @@ class Client:
         if self.connection.is_open:
             self.connection.close()
 
-    def publish(self, exchange: str, *bodies: str) -> None:
+    def publish(self, exchange: str, *bodies: str, key: str = "") -> None:
         """Publish persistent messages and wait for each to be confirmed and routed. Raises pika's error if not."""
         channel = self.connection.channel()
         channel.confirm_delivery()
         for body in bodies:
             properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
-            channel.basic_publish(exchange, "", body.encode(), properties, mandatory=True)
+            channel.basic_publish(exchange, key, body.encode(), properties, mandatory=True)
         channel.close()
 
     def get(self, queue: str) -> str | None:

@@ -122,6 +122,15 @@ class Site:
         """Return a Queue's manifest."""
         return manifest("Queue", namespace, name, {"brokerRef": self.broker_ref, **spec})
 
+    def topic(self, namespace: str, name: str, **spec: Any) -> Object:
+        """Return a Topic's manifest."""
+        return manifest("Topic", namespace, name, {"brokerRef": self.broker_ref, **spec})
+
+    def subscription(self, namespace: str, name: str, topic: tuple[str, str], **spec: Any) -> Object:
+        """Return the manifest of a Subscription to a Topic, given as namespace and name."""
+        ref = {"namespace": topic[0], "name": topic[1]}
+        return manifest("Subscription", namespace, name, {"topicRef": ref, **spec})
+
     def binding(self, namespace: str, user: str) -> dict[str, str]:
         """Return the entries of a user's binding Secret, once it is there."""
         return wait_binding(self.cluster, namespace, user)
@@ -142,6 +151,11 @@ class Site:
     def native_queues(self) -> dict[str, Object]:
         """Return the vhost's queues by name."""
         return {one["name"]: one for one in self.rabbit("GET", "/api/queues/{vhost}")}
+
+    def bound_to(self, queue: str) -> set[tuple[str, str]]:
+        """Return what feeds a queue: source exchange and routing key, without the default exchange."""
+        found = self.rabbit("GET", f"/api/queues/{{vhost}}/{quote(queue, safe='')}/bindings")
+        return {(one["source"], one["routing_key"]) for one in found if one["source"]}
 
     def purge(self) -> None:
         """Empty every queue of the vhost."""

@@ -77,6 +77,9 @@ class Driver(Protocol):
     def hold(self, subject: Subject) -> Compiled:
         """Say: what this object has on the broker stays as it is."""
 
+    def deny(self, subject: Subject) -> Compiled:
+        """Say: this channel gives nobody access. What holds messages stays, and none flow into it any more."""
+
     def withdraw(self, subject: Subject) -> Compiled:
         """Say: this object is deleted. What it holds goes by `subject.removal`; None keeps what holds data."""
 
@@ -98,8 +101,13 @@ class Driver(Protocol):
     def needs(self, resource: Resource) -> Sequence[ResourceId]:
         """Return what must stand before this object can be written: a binding needs both its ends."""
 
-    def foreign(self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
-        """Find what others attached to owned objects (a binding made by hand): drift, to be removed."""
+    def foreign(
+        self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId], held: Collection[ResourceId]
+    ) -> list[ResourceId]:
+        """Find what others attached to owned objects (a binding made by hand): drift, to be removed.
+
+        What is attached to a `held` object as well may be its owner's, who cannot tell.
+        """
 
     def leftovers(self, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:
         """Find the users (with their rights) that carry this operator's mark: those without a manifest are removed."""

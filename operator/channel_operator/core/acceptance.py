@@ -9,16 +9,25 @@ from typing import NamedTuple
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.common import ObjectRef
-from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
-from channel_operator.api.reasons import Reason
-from channel_operator.core import access
-from channel_operator.core.accepted import Resolved, ResolvedQueue, ResolvedUser, Role, Subject
+from channel_operator.api.subscription import SubscriptionSpec
+from channel_operator.api.topic import TopicSpec
+from channel_operator.core import access, naming, policy
+from channel_operator.core.accepted import (
+    Resolved,
+    ResolvedQueue,
+    ResolvedSubscription,
+    ResolvedTopic,
+    ResolvedUser,
+    Role,
+    Subject,
+)
 from channel_operator.core.access import GrantReport
+from channel_operator.core.defaults import completed
 from channel_operator.core.model import Key, Problem, Secret
 from channel_operator.core.view import Manifest, View
 
-__all__ = ["Acceptance", "accepted", "not_yet"]
+__all__ = ["Acceptance", "accepted", "subject_of"]
 
 
 class Acceptance(NamedTuple):
@@ -41,16 +50,44 @@ def accepted(
             return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted), grants=reports)
         case BrokerUserSpec() as spec:
             return Acceptance(ResolvedUser(subject, spec, password))
+        case TopicSpec() as stated if isinstance(subject.spec, TopicSpec):
+            granted, reports = access.grants(
+                [(Role.PRODUCER, stated.producers)],
+                namespace=subject.key.namespace,
+                broker=broker_key,
+                spec=broker,
+                view=view,
+            )
+            return Acceptance(ResolvedTopic(subject, subject.spec, stated, granted), grants=reports)
+        case SubscriptionSpec() as stated if isinstance(subject.spec, SubscriptionSpec) and subject.topic is not None:
+            granted, reports = access.grants(
+                _subscription_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
+            )
+            resolved = ResolvedSubscription(subject, subject.spec, stated, subject.topic, granted)
+            return Acceptance(resolved, grants=reports)
         case _:
-            return Acceptance(None, (not_yet(manifest.key.kind),))
+            return Acceptance(None)
 
 
-def not_yet(kind: Kind) -> Problem:
-    """Say that a kind has no driver part."""
-    return Problem(
-        Reason.UNSUPPORTED_BY_BROKER,
-        f"A {kind} cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
+def subject_of(manifest: Manifest, broker: BrokerSpec, view: View) -> Subject:
+    """Return what is known of an object even where its spec cannot be read."""
+    topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
+    return Subject(
+        manifest.key,
+        naming.native_name(broker, manifest.key, manifest.refs.name),
+        manifest.since,
+        policy.removal(manifest, view.namespace(manifest.key.namespace), broker),
+        completed(manifest, broker),
+        subject_of(topic, broker, view) if topic is not None and topic.refs.broker == manifest.refs.broker else None,
+        manifest.status,
     )
+
+
+def _subscription_lists(spec: SubscriptionSpec) -> list[tuple[Role, tuple[ObjectRef, ...]]]:
+    """Return every list of users in a Subscription; its consumers are of its own namespace."""
+    dead = spec.dead_letter.consumers if spec.dead_letter else ()
+    consumers = tuple(ObjectRef(name=ref.name) for ref in spec.consumers)
+    return [(Role.CONSUMER, consumers), (Role.DEAD_LETTER_CONSUMER, tuple(dead or ()))]
 
 
 def _queue_lists(spec: QueueSpec) -> list[tuple[Role, tuple[ObjectRef, ...]]]:

@@ -55,6 +55,10 @@ class Subject:
     since: tuple[str, str]
     removal: Removal | None = None
     spec: Spec | None = None
+    topic: "Subject | None" = None
+    """Of a Subscription: the Topic it names, where that is there."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """Its status as last written: what it has on the broker by what it was, whatever it is to be now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from channel_operator.core.accepted import Grant, Role
 from channel_operator.core.model import Key
 from channel_operator.core.view import Claim, Manifest, View
 
-__all__ = ["GrantReport", "GrantState", "admits", "broker_of", "grants", "user_claim", "username"]
+__all__ = ["GrantReport", "GrantState", "admits", "broker_of", "claim_of", "grants", "user_claim", "username"]
 
 
 class GrantReport(NamedTuple):
@@ -36,6 +36,25 @@ def user_claim(broker: Key, view: View, name: str) -> Claim:
     """Return the claim on a user name: users live in a cluster, which several Brokers may lead to."""
     capabilities = view.capabilities(broker)
     return Claim(f"users of {capabilities.cluster if capabilities else broker}", name)
+
+
+def claim_of(manifest: Manifest, view: View) -> Claim | None:
+    """Return the native name that an object claims; None while its Broker is not there to say the rules.
+
+    A name that the rules do not allow is no claim: it would keep the name from the one it belongs to.
+    """
+    if manifest.refs.broker is None or manifest.key.kind is Kind.BROKER:
+        return None
+    broker = view.get(manifest.refs.broker)
+    if broker is None or not isinstance(broker.spec, BrokerSpec):
+        return None
+    own_user = view.own_user(broker.key)
+    if naming.check_stated(broker.spec, manifest.key, manifest.refs.name, own_user=own_user) is not None:
+        return None
+    name = naming.native_name(broker.spec, manifest.key, manifest.refs.name)
+    if manifest.key.kind is Kind.BROKER_USER:
+        return user_claim(broker.key, view, name)
+    return Claim(f"channels of {broker.key}", name)
 
 
 def _matches(selector: LabelSelector, labels: dict[str, str]) -> bool:

@@ -6,18 +6,21 @@ makes an existing channel differ from its manifest. What held at creation is rem
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from channel_operator.api import Spec
 from channel_operator.api.broker import BrokerDefaults, BrokerSpec
 from channel_operator.api.common import Backoff, Limits, Overflow, QueueType, Retry
 from channel_operator.api.delivery import QueueRabbitMQ
 from channel_operator.api.queue import QueueSpec
+from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.core import policy
 from channel_operator.core.view import Manifest
 from channel_operator.errors import InvalidManifest
 
 __all__ = ["complete", "completed", "settled"]
+
+_Consumed = TypeVar("_Consumed", bound=QueueSpec | SubscriptionSpec)
 
 
 def settled(manifest: Manifest) -> Mapping[str, Any] | None:
@@ -33,15 +36,18 @@ def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
     match manifest.spec:
         case InvalidManifest():
             return None
-        case QueueSpec() as stated:
+        case QueueSpec() | SubscriptionSpec() as stated:
             spec = complete(stated, broker.defaults, settled(manifest))
             return spec if broker.rabbitmq is None else _with_type(spec, broker.defaults, settled(manifest))
         case stated:
             return stated
 
 
-def complete(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> QueueSpec:
-    """Return the Queue as it is meant. `made_with`: see `settled`; without it the Broker's defaults of today hold."""
+def complete(spec: _Consumed, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> _Consumed:
+    """Return the Queue or Subscription as it is meant.
+
+    `made_with`: see `settled`; without it the Broker's defaults of today hold.
+    """
     if made_with is not None:
         defaults = replace(
             defaults,
@@ -57,7 +63,7 @@ def complete(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, 
     )
 
 
-def _with_type(spec: QueueSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> QueueSpec:
+def _with_type(spec: _Consumed, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> _Consumed:
     """State the type of queue that holds on RabbitMQ: the manifest's, that of its making, the Broker's of today."""
     stated = spec.rabbitmq if spec.rabbitmq is not None else QueueRabbitMQ()
     if stated.type is not None:

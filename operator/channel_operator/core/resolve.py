@@ -10,16 +10,15 @@ from enum import Enum
 from channel_operator.api.broker import Brake, BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
-from channel_operator.core import access, naming, policy
-from channel_operator.core.acceptance import accepted, not_yet
+from channel_operator.core import access, naming, policy, references
+from channel_operator.core.acceptance import accepted, subject_of
 from channel_operator.core.accepted import Resolved, Subject
 from channel_operator.core.access import GrantReport
-from channel_operator.core.defaults import completed
 from channel_operator.core.model import Key, Problem, Secret
-from channel_operator.core.view import Claim, Manifest, View
+from channel_operator.core.view import Manifest, View
 from channel_operator.errors import InvalidManifest
 
-__all__ = ["Resolution", "Standing", "broker_problems", "claim_of", "resolve"]
+__all__ = ["Resolution", "Standing", "broker_problems", "resolve"]
 
 
 class Standing(Enum):
@@ -50,29 +49,12 @@ class Resolution:
     problems: tuple[Problem, ...] = ()
     grants: tuple[GrantReport, ...] = ()
     observes: bool = False
+    needed_by: tuple[Key, ...] = ()
+    """Who has to go before a deleted object may."""
 
 
 def _refs(reason: Reason, message: str, field: str, *, stalled: bool) -> Problem:
     return Problem(reason, message, condition=ConditionType.RESOLVED_REFS, field=field, stalled=stalled)
-
-
-def claim_of(manifest: Manifest, view: View) -> Claim | None:
-    """Return the native name that an object claims; None while its Broker is not there to say the rules.
-
-    A name that the rules do not allow is no claim: it would keep the name from the one it belongs to.
-    """
-    if manifest.refs.broker is None or manifest.key.kind is Kind.BROKER:
-        return None
-    broker = view.get(manifest.refs.broker)
-    if broker is None or not isinstance(broker.spec, BrokerSpec):
-        return None
-    own_user = view.own_user(broker.key)
-    if naming.check_stated(broker.spec, manifest.key, manifest.refs.name, own_user=own_user) is not None:
-        return None
-    name = naming.native_name(broker.spec, manifest.key, manifest.refs.name)
-    if manifest.key.kind is Kind.BROKER_USER:
-        return access.user_claim(broker.key, view, name)
-    return Claim(f"channels of {broker.key}", name)
 
 
 def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
@@ -116,34 +98,36 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     """
     broker_key = manifest.refs.broker
     if broker_key is None:
-        return Resolution(Standing.WAITING, None, problems=_spec_problems(manifest) or (not_yet(manifest.key.kind),))
+        missing = references.topic_problem(manifest, None, view)
+        return Resolution(
+            Standing.WAITING, None, problems=(*_spec_problems(manifest), *([missing] if missing is not None else []))
+        )
     broker = view.get(broker_key)
     if broker is None or not isinstance(broker.spec, BrokerSpec) or broker_problems(broker, view):
         return _without_broker(manifest, broker_key, broker)
     spec = broker.spec
-    subject = Subject(
-        manifest.key,
-        naming.native_name(spec, manifest.key, manifest.refs.name),
-        manifest.since,
-        policy.removal(manifest, view.namespace(manifest.key.namespace), spec),
-        completed(manifest, spec),
-    )
+    subject = subject_of(manifest, spec, view)
     observes = policy.only_observes(manifest, spec)
     # Before all else: a record or a finalizer that a user wrote by hand gives no say over a name that is another's.
     problem = _name_problem(manifest, subject, broker, view)
     if manifest.deleted is not None:
         asked = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
         standing = Standing.RELEASED if asked or problem is not None else Standing.DELETED
-        return Resolution(standing, broker_key, subject, observes=observes)
+        needed_by = references.needed_by(manifest, subject.removal, view)
+        return Resolution(standing, broker_key, subject, observes=observes, needed_by=needed_by)
     if problem is not None:
         return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
     if not access.admits(spec.allowed_namespaces, broker_key.namespace, manifest.key.namespace, view):
         return Resolution(
             Standing.DENIED, broker_key, subject, problems=(_denied(manifest, broker_key, grace_over=grace_over),)
         )
+    problem = references.consent_problem(manifest, broker_key, view, grace_over=grace_over)
+    if problem is not None:
+        return Resolution(Standing.DENIED, broker_key, subject, problems=(problem,))
     if policy.is_disabled(manifest):
         return Resolution(Standing.HELD, broker_key, subject, observes=observes)
-    problems = _spec_problems(manifest) or _not_ready(manifest, broker)
+    problem = references.topic_problem(manifest, broker_key, view)
+    problems = (*_spec_problems(manifest), *([problem] if problem is not None else _not_ready(manifest, broker)))
     if problems:
         return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
     found = accepted(manifest, subject, broker_key, spec, view, password)
@@ -184,7 +168,7 @@ def _name_problem(manifest: Manifest, subject: Subject, broker: Manifest, view: 
     stated = naming.check_stated(spec, manifest.key, manifest.refs.name, own_user=view.own_user(broker.key))
     if stated is not None:
         return stated
-    claim = claim_of(manifest, view)
+    claim = access.claim_of(manifest, view)
     holder = view.holder(claim) if claim is not None else None
     if holder is None or holder == manifest.key:
         return None

@@ -19,6 +19,8 @@ class References:
     """What a spec refers to, readable even where the rest of the spec is not."""
 
     broker: Key | None = None
+    """Stated by all kinds but a Subscription, which belongs to the Broker of its topic: see `references.home`."""
+    topic: Key | None = None
     name: str | None = None
     """The stated `physicalName` or `username`."""
     others: tuple[Key, ...] = ()
@@ -72,6 +74,9 @@ class View(Protocol):
 
     def get(self, key: Key) -> Manifest | None:
         """Return the manifest, or None if there is none."""
+
+    def dependants(self, key: Key) -> Collection[Key]:
+        """Return the objects that name this one."""
 
     def namespace(self, name: str) -> NamespaceInfo | None:
         """Return the namespace, or None if it is not known."""

@@ -75,8 +75,13 @@ class Departures:
                 now.append(change)
         waiting = {owner for change in empty for owner in change.owners} | self._owners(self._state.busy)
         if waiting:
-            now = [c for c in now if c.action is not Action.DELETE or not waiting & set(leaders(c.owners))]
+            now = [c for c in now if not self._follows(c) or not waiting & set(leaders(c.owners))]
         return now, empty
+
+    @staticmethod
+    def _follows(change: Change) -> bool:
+        """Whether a deletion depends on what becomes of its owner's data; one that is to be in any case does not."""
+        return change.action is Action.DELETE and change.removal is not Removal.DELETE
 
     def _owners(self, ids: Iterable[ResourceId]) -> set[Key]:
         return {owner for rid in ids for owner in self._state.desired.owners(rid)}
@@ -129,7 +134,7 @@ class Departures:
             manifest = look.manifest
             if not look.leaves or FINALIZER not in manifest.finalizers:
                 continue
-            if look.resolution.standing is Standing.DELETED and self.waits_for(manifest):
+            if look.resolution.standing is Standing.DELETED and (look.resolution.needed_by or self.waits_for(manifest)):
                 continue
             self._state.looks.finished.add(manifest.uid)
             reason, text = self._farewell(look)

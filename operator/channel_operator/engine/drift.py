@@ -73,9 +73,10 @@ class Drift:
             and rid in state.picture
             and all(self._made_here(owner) for owner in leaders(state.desired.owners(rid)))
         }
+        held = {rid for rid in state.desired.ids() if (one := state.desired.get(rid)) is not None and one.held}
         found = {
             rid: state.picture[rid]
-            for rid in state.driver.foreign(state.picture, made)
+            for rid in state.driver.foreign(state.picture, made, held)
             if not state.desired.owners(rid)
         }
         return self._removals(found, made) if found else []

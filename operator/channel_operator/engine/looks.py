@@ -11,16 +11,18 @@ from channel_operator.api.common import DeletionPolicy
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
-from channel_operator.core.accepted import Compiled, ResolvedQueue, Role
+from channel_operator.core.accepted import Compiled, ResolvedUser, Role
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
     Key,
     Mode,
     Problem,
+    Resource,
     ResourceId,
     Secret,
 )
+from channel_operator.core.report import is_ready
 from channel_operator.core.resolve import Resolution, Standing, resolve
 from channel_operator.core.view import Manifest, View
 
@@ -53,6 +55,11 @@ class Look:
     def leaves(self) -> bool:
         """Whether the manifest is being deleted."""
         return self.resolution.standing in {Standing.DELETED, Standing.RELEASED}
+
+
+def _is_dropped(content: object) -> bool:
+    """Whether what a part asserted goes when it is not asserted any more: nothing that holds messages, no right."""
+    return isinstance(content, Resource) and not content.holds_data
 
 
 class Looks:
@@ -112,10 +119,11 @@ class Looks:
             case Standing.DENIED:
                 found.compiled = self._deny(found, capabilities)
             case Standing.DELETED if not kept and self._owns(manifest, capabilities):
-                subject = resolution.subject
-                found.compiled = self._driver.withdraw(subject) if subject is not None else NOTHING
+                found.compiled = self._leave(resolution)
             case _:
                 pass
+        if found.asserts:
+            found.compiled = self._with_dropped(found)
         if held is not None:
             found.touched = self._desired.put(manifest.key, held, held=True)
         elif found.compiled.parts:
@@ -153,6 +161,22 @@ class Looks:
         # What an observed object would assert is compared by itself; on the broker it only holds.
         return self._hold(found) if compiled.problems or found.resolution.observes else None
 
+    def _with_dropped(self, found: Look) -> Compiled:
+        """Withdraw what the object said before and does not speak of now, such as the binding of a routing key.
+
+        Only until its status tells of the present manifest: after that nothing of the former ones is left.
+        """
+        manifest, compiled = found.manifest, found.compiled
+        if is_ready(manifest.status, manifest.generation):
+            return compiled
+        now = {part.id for part in compiled.parts}
+        dropped = [
+            part._replace(mode=Mode.WITHDRAW, content=None)
+            for rid, part in self._desired.parts(manifest.key).items()
+            if rid not in now and (part.mode is Mode.WITHDRAW or _is_dropped(part.content))
+        ]
+        return replace(compiled, parts=(*compiled.parts, *dropped)) if dropped else compiled
+
     def _hold(self, found: Look) -> Compiled:
         subject = found.resolution.subject
         return self._driver.hold(subject) if subject is not None else NOTHING
@@ -164,7 +188,15 @@ class Looks:
             return self._driver.withdraw(subject)
         if subject is None or not self._owns(found.manifest, capabilities):
             return NOTHING
-        return self._driver.hold(subject)
+        return self._driver.deny(subject)
+
+    def _leave(self, resolution: Resolution) -> Compiled:
+        """Take away what a deleted object has; while others still need that, only the access to it."""
+        if resolution.subject is None:
+            return NOTHING
+        return (
+            self._driver.deny(resolution.subject) if resolution.needed_by else self._driver.withdraw(resolution.subject)
+        )
 
     @staticmethod
     def _owns(manifest: Manifest, capabilities: Capabilities) -> bool:
@@ -175,7 +207,7 @@ class Looks:
     def _roles(self, found: Look) -> dict[Key, tuple[Role, ...]]:
         resolved = found.resolution.resolved
         roles: dict[Key, tuple[Role, ...]] = {}
-        if isinstance(resolved, ResolvedQueue) and found.asserts:
+        if resolved is not None and not isinstance(resolved, ResolvedUser) and found.asserts:
             for grant in resolved.grants:
                 roles[grant.user] = (*roles.get(grant.user, ()), grant.role)
         elif (

@@ -10,12 +10,11 @@ import structlog
 
 from channel_operator.api.meta import Kind
 from channel_operator.core.model import Key
-from channel_operator.core.report import ObjectState, channel_status
-from channel_operator.core.resolve import resolve
 from channel_operator.engine.bindings import Bindings
 from channel_operator.engine.claims import Claims
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.context import Context, Options
+from channel_operator.engine.homeless import Homeless
 from channel_operator.engine.loop import BrokerLoop, Drivers
 from channel_operator.engine.ports import BrokerFigures, KubeWriter, SecretStore, Telemetry
 from channel_operator.engine.schedule import Schedule
@@ -55,6 +54,8 @@ class Manager:
         self._routes: dict[Key, Key] = {}
         self._running = False
         self.statuses = Statuses(store, writer, clock, telemetry, leads=leads)
+        claims = self._claims(lambda _key: None, lambda key: self.dirty([key]))
+        self._homeless = Homeless(store, self.statuses, claims, clock)
         store.listener = self.dirty
 
     async def run(self) -> None:
@@ -62,14 +63,15 @@ class Manager:
         self._running = True
         statuses = asyncio.create_task(self.statuses.pipeline.run(), name="statuses")
         sweep = asyncio.create_task(self._sweep(), name="sweep")
+        homeless = asyncio.create_task(self._homeless.run(), name="homeless")
         try:
             self.dirty(self.store.keys())
             for broker in self.store.brokers():
                 self._loop(broker)
-            await asyncio.gather(statuses, sweep)
+            await asyncio.gather(statuses, sweep, homeless)
         finally:
             self._running = False
-            tasks = [statuses, sweep, *self._tasks.values()]
+            tasks = [statuses, sweep, homeless, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -85,8 +87,10 @@ class Manager:
                 self._routes.pop(key, None)
             elif target is not None:
                 self._routes[key] = target
-            elif self._running:
-                self._homeless(key)
+            else:
+                self._routes.pop(key, None)
+                if self._running:
+                    self._homeless.add(key)
             for broker in {before, target} - {None}:
                 if broker is not None:
                     routed.setdefault(broker, []).append(key)
@@ -135,7 +139,7 @@ class Manager:
             clock=self._clock,
             schedule=schedule,
             statuses=self.statuses,
-            claims=Claims(self.store, self._writer, self._clock, leads=self._leads, done=again, conflict=later),
+            claims=self._claims(again, later),
             bindings=Bindings(self.store, self._secrets, self._clock, leads=self._leads, changed=again),
             secrets=self._secrets,
             telemetry=self._telemetry,
@@ -143,22 +147,15 @@ class Manager:
         )
         return BrokerLoop(context, self._drivers)
 
+    def _claims(self, done: Callable[[Key], None], conflict: Callable[[Key], None]) -> Claims:
+        return Claims(self.store, self._writer, self._clock, leads=self._leads, done=done, conflict=conflict)
+
     def _ended(self, broker: Key, task: asyncio.Task[None]) -> None:
         self._loops.pop(broker, None)
         self._tasks.pop(broker, None)
         self._telemetry.forget(f"{broker.namespace}/{broker.name}")
         if not task.cancelled() and task.exception() is not None:
             log.error("a broker's loop ended", broker=f"{broker.namespace}/{broker.name}", exc_info=task.exception())
-
-    def _homeless(self, key: Key) -> None:
-        """Report on an object that names no Broker: there is no loop for it."""
-        manifest = self.store.get(key)
-        if manifest is None or manifest.deleted is not None:
-            return
-        found = resolve(manifest, self.store, grace_over=True)
-        now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        state = ObjectState(manifest.generation, manifest.status, None, now, problems=found.problems)
-        self.statuses.want(key, manifest.uid, channel_status(state), "blocked")
 
     async def _sweep(self) -> None:
         """Find, by metadata, what vanished while no watch looked."""

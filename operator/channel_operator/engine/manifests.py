@@ -62,7 +62,8 @@ def _references(spec: Body, kind: Kind, namespace: str) -> References:
     others += [key for key in (target, topic) if key is not None]
     stated = spec.get("username" if kind is Kind.BROKER_USER else "physicalName")
     return References(
-        broker=_ref(spec.get("brokerRef"), Kind.BROKER, namespace),
+        broker=_ref(spec.get("brokerRef"), Kind.BROKER, namespace) if kind is not Kind.SUBSCRIPTION else None,
+        topic=topic if kind is Kind.SUBSCRIPTION else None,
         name=stated if isinstance(stated, str) and stated else None,
         others=tuple(dict.fromkeys(others)),
     )

@@ -35,6 +35,9 @@ from channel_operator.errors import Blocked, OperatorError
 
 __all__ = ["Reports"]
 
+MAX_NAMED = 10
+"""Objects that a message names; more are counted."""
+
 
 class Reports:
     """Reports on the objects of one reconciler. `ca`: what clients need to trust the broker, PEM."""
@@ -127,6 +130,8 @@ class Reports:
     def _deleting(self, look: Look, manifest: Manifest) -> str | None:
         if not look.leaves:
             return None
+        if look.resolution.needed_by:
+            return f"Being deleted; waits for {_listed(look.resolution.needed_by)} to be deleted first."
         waiting = self._reconciler.departures.waits_for(manifest)
         if not waiting:
             return None
@@ -256,6 +261,11 @@ _WHY = {
     GrantState.TOO_MANY: "its permission pattern would exceed RabbitMQ's 1024 bytes. Use a second BrokerUser.",
     GrantState.GRANTED: "",
 }
+
+
+def _listed(keys: Sequence[Key]) -> str:
+    shown = ", ".join(map(str, keys[:MAX_NAMED]))
+    return shown if len(keys) <= MAX_NAMED else f"{shown} and {len(keys) - MAX_NAMED} more"
 
 
 def _ready_reason(status: Any) -> str | None:

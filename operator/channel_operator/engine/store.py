@@ -5,15 +5,17 @@ LIST before the watches start, so that a partly filled store is never mistaken f
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from channel_operator.api.meta import Kind
-from channel_operator.core import policy
+from channel_operator.core import references
+from channel_operator.core.access import claim_of
 from channel_operator.core.model import Capabilities, Key
-from channel_operator.core.resolve import claim_of
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.indexes import drop
 from channel_operator.engine.manifests import Body, fingerprint, key_of, manifest_of, namespace_of
+from channel_operator.engine.nameclaims import NameClaims
 from channel_operator.engine.versions import Versions, older
 
 __all__ = ["Known", "Store"]
@@ -38,8 +40,7 @@ class Store:
         self._dependants: dict[Key, set[Key]] = {}
         self._in_namespace: dict[str, set[Key]] = {}
         self._on_broker: dict[Key, set[Key]] = {}
-        self._claimants: dict[Claim, set[Key]] = {}
-        self._claims: dict[Key, Claim] = {}
+        self._claims = NameClaims(self._objects)
         self._capabilities: dict[Key, Capabilities] = {}
         self._own_users: dict[Key, str] = {}
         self._versions = Versions()
@@ -50,23 +51,17 @@ class Store:
         """Return the manifest, or None."""
         return self._objects.get(key)
 
+    def dependants(self, key: Key) -> Collection[Key]:
+        """Return the objects that name this one."""
+        return self._dependants.get(key, set())
+
     def namespace(self, name: str) -> NamespaceInfo | None:
         """Return the namespace, or None."""
         return self._namespaces.get(name)
 
     def holder(self, claim: Claim) -> Key | None:
         """Return the oldest claimant of a name."""
-        claimants = self._claimants.get(claim)
-        if not claimants:
-            return None
-        if len(claimants) == 1:
-            return next(iter(claimants))
-        return min(claimants, key=self._seniority)
-
-    def _seniority(self, key: Key) -> tuple[str, bool, str]:
-        """Order claimants: oldest first. Of those made in one second, who has something on the broker keeps it."""
-        manifest = self._objects[key]
-        return (manifest.created, policy.owner_record(manifest.annotations) is None, manifest.uid)
+        return self._claims.holder(claim)
 
     def capabilities(self, broker: Key) -> Capabilities | None:
         """Return what was last learnt of a broker."""
@@ -95,7 +90,7 @@ class Store:
 
     def usernames(self) -> set[str]:
         """Return every user name that any BrokerUser stands for, on whatever broker."""
-        return {claim.name for key, claim in self._claims.items() if key.kind is Kind.BROKER_USER}
+        return self._claims.usernames()
 
     # -- changes -------------------------------------------------------------------------------------------------
 
@@ -184,7 +179,8 @@ class Store:
         before = self._capabilities.get(broker)
         self._capabilities[broker] = capabilities
         self._own_users[broker] = own_user
-        dirty = self._reclaim_all(broker) | set(self.on_broker(broker))
+        homeless = [key for key, manifest in self._objects.items() if manifest.refs.broker is None]
+        dirty = self._reclaim_all(broker) | set(self.on_broker(broker)) | self._rehome(homeless)
         if before is None or before.identity != capabilities.identity:
             dirty |= {m.key for m in self.brokers_with_identity(capabilities.identity)} - {broker}
         self.listener(dirty)
@@ -199,7 +195,12 @@ class Store:
             return set()
         else:
             self._namespaces[info.name] = info
-        return set(self._in_namespace.get(info.name, set())) | self._granting_to(info.name)
+        inside = set(self._in_namespace.get(info.name, set()))
+        # A deleted Topic waits for those only that it still admits.
+        waiting = {
+            other for key in inside if key.kind is Kind.SUBSCRIPTION for other in self._waiting_for(self._objects[key])
+        }
+        return inside | waiting | self._granting_to(info.name)
 
     def _granting_to(self, namespace: str) -> set[Key]:
         """Return the channels that name a user of a namespace: its labels can change their grants."""
@@ -217,7 +218,7 @@ class Store:
             foreign_status = before.status != after.status
             before.resource_version = after.resource_version
             before.status = after.status
-            return {key} if foreign_status else set()
+            return {key, *self._rehome([key])} if foreign_status else set()
         dirty = self._unlink(before) if before is not None else set()
         self._objects[key] = after
         dirty |= self._link(after)
@@ -226,7 +227,7 @@ class Store:
             dirty |= self._dependants.get(key, set())
         if key.kind is Kind.BROKER:
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | {key}
+        return dirty | {key} | self._rehome(self._dependants.get(key, ())) | self._waiting_for(after)
 
     def _removed(self, key: Key, uid: str) -> set[Key]:
         before = self._objects.get(key)
@@ -242,10 +243,26 @@ class Store:
                 dirty |= {m.key for m in self.brokers_with_identity(known.identity)}
             self._own_users.pop(key, None)
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
+        return dirty | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before)
+
+    def _waiting_for(self, manifest: Manifest) -> set[Key]:
+        """Return what this object names and what is being deleted: that may wait for it to go."""
+        named = [self._objects.get(other) for other in manifest.refs.others]
+        return {other.key for other in named if other is not None and other.deleted is not None}
+
+    def _rehome(self, keys: Iterable[Key]) -> set[Key]:
+        """Move Subscriptions that now belong to another Broker, since their Topic came, went or moved."""
+        dirty: set[Key] = set()
+        for key in [key for key in keys if key.kind is Kind.SUBSCRIPTION]:
+            manifest = self._objects[key]
+            if references.home(manifest, self) != manifest.refs.broker:
+                dirty |= self._unlink(manifest) | self._link(manifest) | {key}
         return dirty
 
     def _link(self, manifest: Manifest) -> set[Key]:
         key = manifest.key
+        if key.kind is Kind.SUBSCRIPTION:
+            manifest.refs = replace(manifest.refs, broker=references.home(manifest, self))
         self._in_namespace.setdefault(key.namespace, set()).add(key)
         for other in manifest.refs.others:
             self._dependants.setdefault(other, set()).add(key)
@@ -258,33 +275,14 @@ class Store:
         drop(self._in_namespace, key.namespace, key)
         for other in manifest.refs.others:
             drop(self._dependants, other, key)
-        dirty = self._unclaim(key)
+        dirty = self._with_dependants(self._claims.drop(key))
         if manifest.refs.broker is not None:
             drop(self._on_broker, manifest.refs.broker, key)
         return dirty
 
     def _reclaim(self, key: Key) -> set[Key]:
         """Claim the name that an object now stands for; everybody who wanted it looks again."""
-        claim = claim_of(self._objects[key], self)
-        if claim == self._claims.get(key):
-            return set()
-        dirty = self._unclaim(key)
-        if claim is not None:
-            self._claims[key] = claim
-            rivals = self._claimants.setdefault(claim, set())
-            dirty |= self._with_dependants(rivals)
-            rivals.add(key)
-        return dirty
-
-    def _unclaim(self, key: Key) -> set[Key]:
-        claim = self._claims.pop(key, None)
-        if claim is None:
-            return set()
-        rivals = self._claimants[claim]
-        rivals.discard(key)
-        if not rivals:
-            del self._claimants[claim]
-        return self._with_dependants(rivals)
+        return self._with_dependants(self._claims.put(key, claim_of(self._objects[key], self)))
 
     def _with_dependants(self, rivals: Collection[Key]) -> set[Key]:
         """Return these and the channels that name them: who holds a name decides what those may grant."""

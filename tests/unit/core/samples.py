@@ -6,8 +6,8 @@ from typing import Any
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import API_VERSION, FINALIZER, OWNED, Kind
+from channel_operator.core.access import claim_of
 from channel_operator.core.model import Capabilities, Key
-from channel_operator.core.resolve import claim_of
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.manifests import manifest_of
 
@@ -93,6 +93,9 @@ class PlainView:
 
     def get(self, key: Key) -> Manifest | None:
         return self.manifests.get(key)
+
+    def dependants(self, key: Key) -> Collection[Key]:
+        return [m.key for m in self.manifests.values() if key in m.refs.others]
 
     def namespace(self, name: str) -> NamespaceInfo | None:
         return self.namespaces.get(name)

@@ -89,25 +89,14 @@ BROKER_REF = "spec.brokerRef"
             ),
         ),
         (
-            manifest(Kind.TOPIC, "events"),
-            [broker()],
-            (
-                "UnsupportedByBroker",
-                "Accepted",
-                None,
-                "A Topic cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
-                True,
-            ),
-        ),
-        (
             manifest(Kind.SUBSCRIPTION, "audit"),
             [],
             (
-                "UnsupportedByBroker",
-                "Accepted",
-                None,
-                "A Subscription cannot be made by this version of the operator yet. Use a Queue, or wait for it.",
-                True,
+                "RefNotFound",
+                "ResolvedRefs",
+                "spec.topicRef",
+                'spec.topicRef: there is no Topic "billing/events" (yet). Create it, or correct the reference.',
+                False,
             ),
         ),
         (

@@ -42,7 +42,7 @@ def check(
         (queue(annotations=DISABLED), {}, Standing.HELD),
         (queue(messageTTL="soon"), {}, Standing.HELD),
         (queue(messageTTL="soon", annotations=DISABLED), {}, Standing.HELD),
-        (manifest(Kind.TOPIC, "events"), {}, Standing.HELD),
+        (manifest(Kind.TOPIC, "events"), {}, Standing.ACCEPTED),
         (queue(), {"deleted": True}, Standing.HELD),
         (queue(owned="created:x"), {"deleted": True}, Standing.ACCEPTED),
         (queue(), {"allowedNamespaces": {"from": "Same"}}, Standing.DENIED),

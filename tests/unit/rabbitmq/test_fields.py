@@ -109,12 +109,6 @@ def test_a_default_of_the_broker_that_is_not_there_yet_is_refused_on_its_queues(
     assert driver(**values).compile(resolved_queue("billing.q"), NEWEST).problems
 
 
-def test_topics_and_subscriptions_are_refused_as_a_whole() -> None:
-    for row in field_table():
-        if row.kind in {Kind.TOPIC, Kind.SUBSCRIPTION}:
-            assert row.support["RabbitMQ"].startswith("Refused"), row
-
-
 def test_a_kafka_broker_has_no_driver_yet() -> None:
     spec = replace(broker_spec(), rabbitmq=None)
     assert create_driver(spec, "op") is None

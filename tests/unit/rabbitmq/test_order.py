@@ -104,7 +104,8 @@ def test_bindings_that_others_made_on_our_objects_are_found() -> None:
     ours = Binding("billing.q_in", "billing.q")
     observed: Mapping[ResourceId, Resource] = {b.id: b for b in (tap, feed, elsewhere, ours)}
     owned = {ours.id, queue_id("billing.q"), exchange_id("billing.q_in")}
-    assert set(driver().foreign(observed, owned)) == {tap.id, feed.id}
+    assert set(driver().foreign(observed, owned, ())) == {tap.id, feed.id}
+    assert set(driver().foreign(observed, owned, {queue_id("spy")})) == {feed.id}
 
 
 def test_users_with_our_mark_are_found_with_their_rights_and_no_others() -> None:

@@ -8,13 +8,30 @@ from typing import Any
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
-from channel_operator.brokers.rabbitmq import describe, graph, queues, users
+from channel_operator.brokers.rabbitmq import describe, graph, queues, subscriptions, topics, users
 from channel_operator.brokers.rabbitmq.access import assemble_permission
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.resources import CONSISTENT_HASH, FANOUT, PERMISSION, Exchange, Permission, User
+from channel_operator.brokers.rabbitmq.names import main_of
+from channel_operator.brokers.rabbitmq.resources import (
+    CONSISTENT_HASH,
+    FANOUT,
+    PERMISSION,
+    TOPIC,
+    Exchange,
+    Permission,
+    User,
+)
 from channel_operator.brokers.rabbitmq.site import Site
-from channel_operator.core.accepted import Compiled, Resolved, ResolvedQueue, ResolvedUser, Subject
+from channel_operator.core.accepted import (
+    Compiled,
+    Resolved,
+    ResolvedQueue,
+    ResolvedSubscription,
+    ResolvedTopic,
+    ResolvedUser,
+    Subject,
+)
 from channel_operator.core.model import (
     Assembled,
     Capabilities,
@@ -28,6 +45,10 @@ from channel_operator.core.model import (
 
 __all__ = ["RabbitMQDriver"]
 
+_ENTRIES = frozenset({FANOUT, CONSISTENT_HASH})
+_TOPICS = frozenset({TOPIC})
+"""Types of the exchanges that are made here: those with a derived name, and those of topics."""
+
 
 class RabbitMQDriver:
     """Implements `brokers.base.Driver` for one Broker object."""
@@ -40,20 +61,42 @@ class RabbitMQDriver:
         match resolved:
             case ResolvedQueue():
                 return queues.compiled(resolved, self._site, capabilities)
+            case ResolvedTopic():
+                return topics.compiled(resolved, self._site, capabilities)
+            case ResolvedSubscription():
+                return subscriptions.compiled(resolved, self._site, capabilities)
             case ResolvedUser():
                 return users.compiled(resolved, self._site)
-            case _:
-                raise TypeError(f"{resolved.subject.key} has no driver part")
 
     def hold(self, subject: Subject) -> Compiled:
         """See `brokers.base.Driver.hold`."""
-        if subject.key.kind is Kind.BROKER_USER:
-            return users.hold(subject)
-        return queues.hold(subject, self._site)
+        match subject.key.kind:
+            case Kind.BROKER_USER:
+                return users.hold(subject)
+            case Kind.TOPIC:
+                return topics.hold(subject, self._site)
+            case Kind.SUBSCRIPTION:
+                return subscriptions.hold(subject, self._site)
+            case _:
+                return queues.hold(subject, self._site)
+
+    def deny(self, subject: Subject) -> Compiled:
+        """See `brokers.base.Driver.deny`."""
+        if subject.key.kind is Kind.SUBSCRIPTION:
+            return subscriptions.deny(subject, self._site)
+        return self.hold(subject)
 
     def withdraw(self, subject: Subject) -> Compiled:
         """See `brokers.base.Driver.withdraw`."""
-        return users.withdraw(subject) if subject.key.kind is Kind.BROKER_USER else queues.withdraw(subject)
+        match subject.key.kind:
+            case Kind.BROKER_USER:
+                return users.withdraw(subject)
+            case Kind.TOPIC:
+                return topics.withdraw(subject)
+            case Kind.SUBSCRIPTION:
+                return subscriptions.withdraw(subject)
+            case _:
+                return queues.withdraw(subject)
 
     def assemble(
         self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
@@ -78,7 +121,7 @@ class RabbitMQDriver:
             case User():
                 return users.is_foreign(observed, self._site)
             case Exchange():
-                return observed.type not in {FANOUT, CONSISTENT_HASH}
+                return observed.type not in (_ENTRIES if main_of(observed.name) != observed.name else _TOPICS)
             case _:
                 return False
 
@@ -94,9 +137,11 @@ class RabbitMQDriver:
         """See `brokers.base.Driver.needs`."""
         return graph.needs(resource)
 
-    def foreign(self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
+    def foreign(
+        self, observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId], held: Collection[ResourceId]
+    ) -> list[ResourceId]:
         """See `brokers.base.Driver.foreign`."""
-        return graph.foreign_bindings(observed, owned)
+        return graph.foreign_bindings(observed, owned, held)
 
     def leftovers(self, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:
         """See `brokers.base.Driver.leftovers`."""

@@ -11,6 +11,7 @@ BROKER: Final = "Broker"
 OPERATOR: Final = "Operator"
 """Honoured by the operator itself: names, policies, references, Secrets."""
 NOT_YET: Final = "Refused: UnsupportedByBroker"
+_REFUSED: Final = "Refused: UnsupportedByBroker"
 _QUORUM: Final = f"Quorum: {BROKER}; Classic: Refused: UnsupportedByBroker"
 _DELAYED: Final = f"Quorum: {BROKER} (Refused: BrokerVersionTooOld below 4.3); Classic: Refused: UnsupportedByBroker"
 _QUORUM_DEFAULT: Final = f"Quorum: {BROKER}; Classic: none, it is on one node"
@@ -115,7 +116,50 @@ _QUEUE_FIELDS: Final[dict[str, str]] = {
     "rabbitmq.maxPriority": f"Classic: {BROKER}; Quorum: Refused: UnsupportedByBroker",
 }
 
-RABBITMQ: Final = {"Broker": _BROKER_FIELDS, "BrokerUser": _USER_FIELDS, "Queue": _QUEUE_FIELDS}
+_TOPIC_FIELDS: Final[dict[str, str]] = {
+    "brokerRef.name": OPERATOR,
+    "brokerRef.namespace": OPERATOR,
+    "physicalName": BROKER,
+    "managementPolicy": OPERATOR,
+    "adoptionPolicy": OPERATOR,
+    "deletionPolicy": OPERATOR,
+    "requireBrokerEnforcement": OPERATOR,
+    "storage": f"FanOut: {BROKER}; Log: {NOT_YET}",
+    "partitions": NOT_YET,
+    "growFrom": _REFUSED,
+    "retention.time": NOT_YET,
+    "retention.bytes": NOT_YET,
+    "compaction": _REFUSED,
+    "replicas": NOT_YET,
+    "producers.name": BROKER,
+    "producers.namespace": BROKER,
+    "subscribers.from": OPERATOR,
+    "subscribers.selector.matchLabels": OPERATOR,
+    "subscribers.selector.matchExpressions.key": OPERATOR,
+    "subscribers.selector.matchExpressions.operator": OPERATOR,
+    "subscribers.selector.matchExpressions.values": OPERATOR,
+    "rabbitmq.streamProducers": NOT_YET,
+}
+
+_ONLY_QUEUES: Final = ("brokerRef", "producers", "consumers.namespace")
+
+_SUBSCRIPTION_FIELDS: Final[dict[str, str]] = {
+    **{name: text for name, text in _QUEUE_FIELDS.items() if not name.startswith(_ONLY_QUEUES)},
+    "topicRef.name": OPERATOR,
+    "topicRef.namespace": OPERATOR,
+    "startFrom.position": f"Latest: {BROKER}; others: {_REFUSED}",
+    "startFrom.timestamp": _REFUSED,
+    "filter.routingKeys": BROKER,
+    "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {_REFUSED}",
+    "limits.overflow": f"DropOldest: {BROKER}; RejectNew: {_REFUSED}",
+}
+RABBITMQ: Final = {
+    "Broker": _BROKER_FIELDS,
+    "BrokerUser": _USER_FIELDS,
+    "Queue": _QUEUE_FIELDS,
+    "Topic": _TOPIC_FIELDS,
+    "Subscription": _SUBSCRIPTION_FIELDS,
+}
 
 
 def field_support(kind: str, field: str) -> str:

@@ -93,12 +93,17 @@ def needs(resource: Resource) -> tuple[ResourceId, ...]:
     return endpoints(resource.id) if isinstance(resource, Binding) else ()
 
 
-def foreign_bindings(observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId]) -> list[ResourceId]:
-    """Find bindings that others made from or to an object of ours."""
+def foreign_bindings(
+    observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId], held: Collection[ResourceId]
+) -> list[ResourceId]:
+    """Find bindings that others made from or to an object of ours; those of an object on hold are left alone."""
     return [
         rid
         for rid in observed
-        if rid.kind == BINDING and rid not in owned and any(end in owned for end in endpoints(rid))
+        if rid.kind == BINDING
+        and rid not in owned
+        and any(end in owned for end in endpoints(rid))
+        and not any(end in held for end in endpoints(rid))
     ]
 
 

@@ -7,9 +7,9 @@ from channel_operator.brokers.rabbitmq.access import Access
 from channel_operator.brokers.rabbitmq.graph import holds_data
 from channel_operator.brokers.rabbitmq.resources import permission_id
 from channel_operator.core.accepted import Compiled, Grant, Role, Subject
-from channel_operator.core.model import Mode, Part, Problem, Resource, ResourceId
+from channel_operator.core.model import Mode, Part, Problem, Removal, Resource, ResourceId
 
-__all__ = ["asserted", "granted", "held", "refused", "withdrawn"]
+__all__ = ["asserted", "granted", "held", "refused", "unfed", "withdrawn"]
 
 
 def asserted(resource: Resource, subject: Subject) -> Part:
@@ -29,6 +29,11 @@ def withdrawn(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
         for rid in ids
         if subject.removal is not None or not holds_data(rid)
     ]
+
+
+def unfed(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
+    """Withdraw what leads messages in, in any case: whether or not what they led into stays."""
+    return [Part(rid, subject.key, Mode.WITHDRAW, Removal.DELETE, subject.since) for rid in sorted(ids)]
 
 
 def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Subject) -> list[Part]:

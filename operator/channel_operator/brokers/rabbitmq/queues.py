@@ -12,7 +12,7 @@ from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, withdrawn
 from channel_operator.brokers.rabbitmq.settings import effective
 from channel_operator.brokers.rabbitmq.site import Site
-from channel_operator.brokers.rabbitmq.support import client_enforced, enforcement, queue_problems
+from channel_operator.brokers.rabbitmq.support import client_enforced, consumed_problems, enforcement
 from channel_operator.core.accepted import Compiled, ResolvedQueue, Role, Subject
 from channel_operator.core.model import Capabilities, Resource
 
@@ -25,7 +25,7 @@ def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) ->
     names = ChannelNames.of(subject.name)
     dead = delivery.dead_letters(names, spec, resolved.dead_letter)
     notes = enforcement(spec, capabilities, dead_letters_to=_target(resolved))
-    problems = queue_problems(spec, resolved.stated, capabilities, default_settings=site.rabbitmq.settings)
+    problems = consumed_problems(spec, resolved.stated, capabilities, default_settings=site.rabbitmq.settings)
     if spec.require_broker_enforcement:
         problems += client_enforced(notes)
     if problems:

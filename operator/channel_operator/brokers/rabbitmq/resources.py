@@ -19,6 +19,7 @@ __all__ = [
     "PERMISSION",
     "QUEUE",
     "QUEUE_TYPE",
+    "TOPIC",
     "USER",
     "Arguments",
     "Binding",
@@ -42,6 +43,7 @@ USER: Final = "User"
 PERMISSION: Final = "Permission"
 
 FANOUT: Final = "fanout"
+TOPIC: Final = "topic"
 CONSISTENT_HASH: Final = "x-consistent-hash"
 """Type of an exchange (plugin rabbitmq_consistent_hash_exchange) that keeps messages with one key on one queue."""
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from channel_operator.api.brokeruser import AuthenticationType, BrokerUserSpec
 from channel_operator.api.common import SettingsMode
-from channel_operator.api.queue import QueueSpec
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.delivery_rules import delivery_notes, delivery_problems
+from channel_operator.brokers.rabbitmq.settings import Consumed
 from channel_operator.core.accepted import Enforcement
 from channel_operator.core.model import Capabilities, Problem
 
-__all__ = ["client_enforced", "enforcement", "queue_problems", "user_problems"]
+__all__ = ["client_enforced", "consumed_problems", "enforcement", "no_kafka", "user_problems"]
 
 
 def _not_yet(field: str, what: str) -> Problem:
@@ -24,30 +24,29 @@ def _not_yet(field: str, what: str) -> Problem:
     )
 
 
-def _settings(spec: QueueSpec, default_settings: SettingsMode) -> Iterator[Problem]:
+def _settings(spec: Consumed, default_settings: SettingsMode) -> Iterator[Problem]:
     stated_settings = spec.rabbitmq.settings if spec.rabbitmq else None
     if (stated_settings or default_settings) is SettingsMode.POLICY:
         origin = "" if stated_settings else " (the Broker's spec.rabbitmq.settings)"
         yield _not_yet("spec.rabbitmq.settings", f"Policy{origin}")
 
 
-def queue_problems(
-    spec: QueueSpec, stated: QueueSpec, capabilities: Capabilities, *, default_settings: SettingsMode
+def consumed_problems(
+    spec: Consumed, stated: Consumed, capabilities: Capabilities, *, default_settings: SettingsMode
 ) -> tuple[Problem, ...]:
-    """Return why this queue cannot be had here; each field is judged by itself."""
+    """Return why this Queue or Subscription cannot be had here; each field is judged by itself."""
     problems = [*delivery_problems(spec, stated, capabilities), *_settings(spec, default_settings)]
     if spec.dead_letter is not None and spec.dead_letter.queue_ref is not None:
         problems.append(_not_yet("spec.deadLetter.queueRef", "another Queue as the dead-letter queue"))
-    if spec.kafka is not None:
-        problems.append(
-            Problem(
-                Reason.UNSUPPORTED_BY_BROKER,
-                f"spec.kafka: the Broker is RabbitMQ {capabilities.version}, which knows none of these settings; "
-                "remove it",
-                field="spec.kafka",
-            )
-        )
-    return tuple(problems)
+    return (*problems, *no_kafka(spec.kafka, capabilities))
+
+
+def no_kafka(block: object, capabilities: Capabilities) -> tuple[Problem, ...]:
+    """Refuse a block of settings for Kafka."""
+    if block is None:
+        return ()
+    text = f"spec.kafka: the Broker is RabbitMQ {capabilities.version}, which knows none of these settings; remove it"
+    return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.kafka"),)
 
 
 def client_enforced(entries: Sequence[Enforcement]) -> tuple[Problem, ...]:
@@ -73,7 +72,7 @@ def user_problems(spec: BrokerUserSpec) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def enforcement(spec: QueueSpec, capabilities: Capabilities, *, dead_letters_to: str | None) -> tuple[Enforcement, ...]:
+def enforcement(spec: Consumed, capabilities: Capabilities, *, dead_letters_to: str | None) -> tuple[Enforcement, ...]:
     """Return who honours each stated field. `dead_letters_to`: what takes the dead letters, if anything does."""
     entries = [*delivery_notes(spec, capabilities, dead_letters_to=dead_letters_to)]
     if spec.require_broker_enforcement:

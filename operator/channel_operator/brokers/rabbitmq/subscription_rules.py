@@ -1,0 +1,66 @@
+"""What RabbitMQ cannot do of a Subscription, and what honouring its fields means there.
+
+Decides refusals and enforcement notes beyond those that a Queue has too (delivery_rules). Never builds an object.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from channel_operator.api.common import Overflow, SettingsMode
+from channel_operator.api.delivery import Ordering
+from channel_operator.api.reasons import Reason
+from channel_operator.api.subscription import StartPosition, SubscriptionSpec
+from channel_operator.brokers.rabbitmq.support import consumed_problems, enforcement
+from channel_operator.core.accepted import Enforcement, ResolvedSubscription
+from channel_operator.core.model import Capabilities, Problem
+
+__all__ = ["subscription_enforcement", "subscription_problems"]
+
+_LONGEST_KEY: Final = 255
+"""Bytes of a routing key: AMQP 0-9-1 sends it as a short string."""
+
+
+def subscription_problems(
+    resolved: ResolvedSubscription, capabilities: Capabilities, *, default_settings: SettingsMode
+) -> tuple[Problem, ...]:
+    """Return why this subscription cannot be had here; each field is judged by itself."""
+    shared = consumed_problems(resolved.spec, resolved.stated, capabilities, default_settings=default_settings)
+    return (*shared, *_of_its_own(resolved.spec))
+
+
+def _of_its_own(spec: SubscriptionSpec) -> Iterator[Problem]:
+    if spec.start_from.position is not StartPosition.LATEST:
+        yield _unsupported(
+            "spec.startFrom",
+            "the topic has storage FanOut and keeps no messages, so a subscription begins with the next one; "
+            "remove it, or use a Topic with storage: Log",
+        )
+    if spec.ordering is Ordering.PER_KEY and spec.shards is None:
+        yield _unsupported("spec.shards", "PerKey needs the number of shards on RabbitMQ; state it")
+    if spec.limits is not None and spec.limits.overflow is Overflow.REJECT_NEW:
+        # In the manifest itself the API server refuses it.
+        yield _unsupported(
+            "spec.limits",
+            "the Broker's spec.defaults.limits has overflow RejectNew, which would refuse the topic's publishers; "
+            "state spec.limits with overflow: DropOldest",
+        )
+    for key in spec.filter.routing_keys if spec.filter is not None else ():
+        if len(key.encode()) > _LONGEST_KEY:
+            yield _unsupported(
+                "spec.filter.routingKeys", f"{key[:20]}… is longer than {_LONGEST_KEY} bytes; shorten it"
+            )
+
+
+def _unsupported(field: str, text: str) -> Problem:
+    return Problem(Reason.UNSUPPORTED_BY_BROKER, f"{field}: {text}", field=field)
+
+
+def subscription_enforcement(resolved: ResolvedSubscription, capabilities: Capabilities) -> tuple[Enforcement, ...]:
+    """Return who honours each field."""
+    spec, target = resolved.spec, resolved.dead_letter
+    dead = str(target.key) if target is not None else "the dead-letter queue" if spec.dead_letter is not None else None
+    entries = list(enforcement(spec, capabilities, dead_letters_to=dead))
+    if spec.filter is not None:
+        text = "words between dots; * stands for one, # for any number; a message that fits several comes once"
+        entries.append(Enforcement("spec.filter.routingKeys", "Broker", text))
+    return tuple(entries)

@@ -1,0 +1,134 @@
+"""What a Subscription is on RabbitMQ: what its consumers read, bound to the exchange of its Topic.
+
+Decides its native objects and who gets which name. Never decides who may do what (core).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from channel_operator.api.subscription import SubscriptionSpec
+from channel_operator.brokers.rabbitmq import delivery
+from channel_operator.brokers.rabbitmq.names import ChannelNames
+from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, withdrawn
+from channel_operator.brokers.rabbitmq.resources import Binding, queue_id
+from channel_operator.brokers.rabbitmq.settings import effective
+from channel_operator.brokers.rabbitmq.site import Site
+from channel_operator.brokers.rabbitmq.subscription_rules import subscription_enforcement, subscription_problems
+from channel_operator.brokers.rabbitmq.support import client_enforced
+from channel_operator.core.accepted import Compiled, ResolvedSubscription, Subject
+from channel_operator.core.model import Capabilities, Resource, ResourceId
+
+__all__ = ["compiled", "deny", "hold", "withdraw"]
+
+EVERYTHING = "#"
+"""The pattern of routing keys that a topic exchange takes for all of them."""
+
+
+def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilities) -> Compiled:
+    """Return the parts of an accepted Subscription."""
+    subject, spec = resolved.subject, resolved.spec
+    names = ChannelNames.of(subject.name)
+    dead = delivery.dead_letters(names, spec, resolved.dead_letter)
+    notes = subscription_enforcement(resolved, capabilities)
+    problems = subscription_problems(resolved, capabilities, default_settings=site.rabbitmq.settings)
+    if spec.require_broker_enforcement:
+        problems += client_enforced(notes)
+    if problems:
+        return refused(hold(subject, site), problems)
+    bindings = _bindings(subject)
+    wanted: list[Resource] = [*delivery.queues(names, spec, resolved.stated), *_way_in(names, spec), *bindings]
+    parts = [asserted(one, subject) for one in (*wanted, *dead.wanted)]
+    parts += withdrawn(dead.unwanted, subject)
+    parts += unfed(_told_bindings(subject) - {binding.id for binding in bindings}, subject)
+    parts += granted(resolved.grants, delivery.consumer_access(names, spec), subject)
+    read = names.queues(delivery.shards_of(spec))
+    return Compiled(
+        tuple(parts),
+        names=frozenset({names.queue}),
+        enforcement=notes,
+        address=_address(subject, [*read, dead.own] if dead.own else read, site),
+        effective={**effective(spec, resolved.stated), "routingKeys": list(_routing_keys(spec))},
+        coordinates=delivery.consumer_coordinates(names, read),
+    )
+
+
+def hold(subject: Subject, site: Site) -> Compiled:
+    """Return the parts of a Subscription on hold."""
+    return _kept(subject, site, held(_all_bindings(subject), subject))
+
+
+def deny(subject: Subject, site: Site) -> Compiled:
+    """Return the parts of a Subscription that is not admitted: its queue stays, and nothing flows into it any more."""
+    return _kept(subject, site, unfed(_all_bindings(subject), subject))
+
+
+def _kept(subject: Subject, site: Site, bindings: Sequence[Any]) -> Compiled:
+    names, read = ChannelNames.of(subject.name), _read(subject)
+    ids = [*names.main_ids(delivery.shards_of(subject.spec)), *names.dead_ids]
+    return Compiled(
+        (*held(ids, subject), *bindings),
+        names=frozenset({names.queue}),
+        address=_address(subject, read, site),
+        coordinates=delivery.consumer_coordinates(names, read),
+    )
+
+
+def withdraw(subject: Subject) -> Compiled:
+    """Return the parts of a deleted Subscription.
+
+    Its bindings go in any case: a queue that nobody reads would fill the disk. Its messages go by its policy.
+    """
+    names = ChannelNames.of(subject.name)
+    ids = [*map(queue_id, _read(subject)), *names.dead_ids]
+    if isinstance(subject.spec, SubscriptionSpec):
+        ids += [one.id for one in _way_in(names, subject.spec)]
+    gone = withdrawn(ids, subject) if subject.removal is not None else []
+    return Compiled((*gone, *unfed(_all_bindings(subject), subject)), names=frozenset({names.queue}))
+
+
+def _read(subject: Subject) -> tuple[str, ...]:
+    return ChannelNames.of(subject.name).queues(delivery.shards_of(subject.spec))
+
+
+def _way_in(names: ChannelNames, spec: SubscriptionSpec) -> list[Resource]:
+    """Return what spreads the messages of one key over shards; a single queue is bound to the topic itself."""
+    if delivery.shards_of(spec) is None:
+        return []
+    return [delivery.entry_exchange(names, spec), *delivery.feeds(names, spec)]
+
+
+def _routing_keys(spec: SubscriptionSpec) -> tuple[str, ...]:
+    keys = spec.filter.routing_keys if spec.filter is not None else ()
+    return tuple(dict.fromkeys(keys)) or (EVERYTHING,)
+
+
+def _bindings(subject: Subject) -> list[Binding]:
+    """Return how the manifest has it bound to its Topic; nothing while either cannot be read."""
+    if subject.topic is None or not isinstance(subject.spec, SubscriptionSpec):
+        return []
+    return [_binding(subject, subject.topic.name, key) for key in _routing_keys(subject.spec)]
+
+
+def _binding(subject: Subject, exchange: str, key: str) -> Binding:
+    names = ChannelNames.of(subject.name)
+    if delivery.shards_of(subject.spec) is None:
+        return Binding(exchange, names.queue, routing_key=key)
+    return Binding(exchange, names.entry, "exchange", routing_key=key)
+
+
+def _told_bindings(subject: Subject) -> set[ResourceId]:
+    """Return how it was bound when its status was last written: by another filter, or to a Topic that has gone."""
+    native = (subject.told.get("address") or {}).get("rabbitmq") or {}
+    keys = (subject.told.get("effective") or {}).get("routingKeys") or ()
+    exchange = native.get("exchange")
+    return {_binding(subject, exchange, key).id for key in keys} if exchange else set()
+
+
+def _all_bindings(subject: Subject) -> Iterable[ResourceId]:
+    return sorted({binding.id for binding in _bindings(subject)} | _told_bindings(subject))
+
+
+def _address(subject: Subject, queues: Sequence[str], site: Site) -> Mapping[str, Any]:
+    exchange = subject.topic.name if subject.topic is not None else None
+    native = {"vhost": site.rabbitmq.vhost, "exchange": exchange, "queues": list(queues)}
+    return {"name": subject.name, "rabbitmq": native}

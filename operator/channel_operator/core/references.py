@@ -1,0 +1,112 @@
+"""Decides about references between channels: whose Broker a Subscription belongs to, what its Topic allows, who stays.
+
+Looks at Kubernetes through a `View` only and never at a broker. The reference to a Broker itself is `resolve`'s.
+"""
+
+from channel_operator.api.meta import Kind
+from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.api.topic import TopicSpec
+from channel_operator.core import access, policy
+from channel_operator.core.model import Key, Problem, Removal
+from channel_operator.core.view import Manifest, View
+
+__all__ = ["TOPIC_REF", "consent_problem", "home", "needed_by", "topic_problem"]
+
+TOPIC_REF = "spec.topicRef"
+
+
+def home(manifest: Manifest, view: View) -> Key | None:
+    """Return the Broker of a Subscription; None while there is none.
+
+    What it has on a broker stays its own there: once it is made, its status names its Broker, whatever becomes of the
+    Topic. Before that it belongs to the Broker that the Topic names.
+    """
+    shown = _shown_broker(manifest)
+    if shown is not None and policy.owner_record(manifest.annotations) is not None:
+        return shown
+    topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
+    if topic is not None:
+        return topic.refs.broker
+    if not policy.has_finalizer(manifest):
+        return None
+    return shown or _recorded_broker(manifest, view)
+
+
+def _shown_broker(manifest: Manifest) -> Key | None:
+    namespace, _, name = str(manifest.status.get("broker") or "").partition("/")
+    return Key(Kind.BROKER, namespace, name) if namespace and name else None
+
+
+def _recorded_broker(manifest: Manifest, view: View) -> Key | None:
+    """Find the Broker by the owner record: the operator ended between making something and saying so."""
+    record = policy.owner_record(manifest.annotations)
+    known = view.brokers_with_identity(record.identity) if record is not None else ()
+    return min((broker.key for broker in known), default=None)
+
+
+def topic_problem(manifest: Manifest, broker: Key | None, view: View) -> Problem | None:
+    """Say why the Topic of a Subscription cannot be used; None = it can, or the object names none.
+
+    None of this takes anything away: what the Subscription has stays as it is until the Topic can be used again.
+    """
+    key = manifest.refs.topic
+    if key is None:
+        return None
+    topic, name = view.get(key), f'Topic "{key.namespace}/{key.name}"'
+    if topic is None:
+        text = f"there is no {name} (yet). Create it, or correct the reference."
+        return _problem(Reason.REF_NOT_FOUND, text)
+    if topic.deleted is not None:
+        return _problem(Reason.REF_NOT_READY, f"{name} is being deleted. Delete this Subscription too, or wait.")
+    if topic.refs.broker is not None and broker is not None and topic.refs.broker != broker:
+        there = topic.refs.broker
+        text = (
+            f"{name} is on Broker {there.namespace}/{there.name} now, and what this Subscription has is on "
+            f"{broker.namespace}/{broker.name}. Delete this Subscription and apply it again to move it."
+        )
+        return _problem(Reason.REF_NOT_READY, text, stalled=True)
+    claim = access.claim_of(topic, view)
+    if not isinstance(topic.spec, TopicSpec) or (claim is not None and view.holder(claim) != key):
+        return _problem(Reason.REF_NOT_READY, f"{name} is not accepted itself; see its status.")
+    return None
+
+
+def consent_problem(manifest: Manifest, broker: Key, view: View, *, grace_over: bool) -> Problem | None:
+    """Say that the Topic does not admit the namespace of a Subscription; None = it does, or that cannot be told."""
+    key = manifest.refs.topic
+    topic = view.get(key) if key is not None else None
+    if key is None or topic is None or topic.refs.broker != broker or not isinstance(topic.spec, TopicSpec):
+        return None
+    if access.admits(topic.spec.subscribers, key.namespace, manifest.key.namespace, view):
+        return None
+    text = (
+        f'Topic "{key.namespace}/{key.name}" does not admit namespace "{manifest.key.namespace}". '
+        "Ask its owner to admit it in spec.subscribers."
+    )
+    return _problem(Reason.REF_NOT_PERMITTED, text, stalled=grace_over)
+
+
+def needed_by(manifest: Manifest, removal: Removal | None, view: View) -> tuple[Key, ...]:
+    """Return who has to go before a deleted object may: the Subscriptions that a Topic admits and that were made.
+
+    A Topic that is retained on the broker waits for nobody.
+    """
+    if manifest.key.kind is not Kind.TOPIC or removal is None:
+        return ()
+    found = []
+    for key in view.dependants(manifest.key):
+        other = view.get(key)
+        if other is None or other.refs.topic != manifest.key or not policy.has_finalizer(other):
+            continue
+        admitted = not isinstance(manifest.spec, TopicSpec) or access.admits(
+            manifest.spec.subscribers, manifest.key.namespace, key.namespace, view
+        )
+        if admitted and other.refs.broker == manifest.refs.broker:
+            found.append(key)
+    return tuple(sorted(found))
+
+
+def _problem(reason: Reason, text: str, *, stalled: bool = False) -> Problem:
+    return Problem(
+        reason, f"{TOPIC_REF}: {text}", condition=ConditionType.RESOLVED_REFS, field=TOPIC_REF, stalled=stalled
+    )
