@@ -223,7 +223,6 @@ class Promises:
         return [
             "manifest deleted: the queue stayed with its message, access went; manifest back: the message was received",
             "the queue made by hand is still there, although a manifest with deletionPolicy Delete named it",
-            "to come: the brake that stops mass deletion",
         ]
 
     # -- 5 -------------------------------------------------------------------------------------------------------

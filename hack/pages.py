@@ -26,7 +26,7 @@ _ANNOTATIONS = (
         meta.RELEASE_BRAKE,
         "Broker",
         "the token in `status.brake.token`",
-        "Reserved: without effect in this version, which has no brake yet.",
+        "Lets exactly those deletions and withdrawals go on that the token stands for. Any other value does nothing.",
     ),
     (
         meta.FORCE_RELEASE,

@@ -8,7 +8,7 @@ so that no test has to. What a real API server decides (schemas, CEL, RBAC) is t
 import asyncio
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from channel_operator.api.meta import Kind
@@ -32,6 +32,8 @@ class KubeStub(KubeObjects):
     """After so many more writes the server takes one more write but its answer is lost, and then it is away."""
     conflicts: int = 0
     """So many writes of metadata find that somebody else was faster."""
+    refuses_status: set[Key] = field(default_factory=set)
+    """Objects whose status cannot be written."""
 
     # -- KubeWriter ----------------------------------------------------------------------------------------------
 
@@ -72,6 +74,8 @@ class KubeStub(KubeObjects):
     async def set_status(self, key: Key, *, uid: str, fields: Mapping[str, Any]) -> Written:
         """See `engine.ports.KubeWriter`."""
         await self._arrive()
+        if key in self.refuses_status:
+            raise Unreachable("the API server does not answer")
         found = self._find(key, uid)
         whole = {name: _present(value) for name, value in fields.items()}
         return await self._write_status(

@@ -55,7 +55,7 @@ async def test_a_deletion_waits_for_a_broker_that_is_away_and_is_done_when_it_is
         w.kube.delete(queue)
         await w.advance(100)
         assert w.kube.condition(queue) == ("Unknown", "Deleting")
-        assert "fake broker does not answer" in w.kube.message(queue)
+        assert "waits for Broker messaging/main, at most 600 s more: it does not answer." in w.kube.message(queue)
         assert w.kube.written(written)[Write("status", queue)] == 1
         w.broker.unreachable = False
         await w.advance(60)

@@ -14,7 +14,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.resources import queue_id
 from channel_operator.core.model import Key
-from tests.engine.world import TAG, World, world
+from tests.engine.world import MAIN, TAG, World, world
 
 USERS = ("u0", "u1", "u2")
 QUEUES = ("q0", "q1", "q2")
@@ -39,6 +39,8 @@ ACTIONS = st.one_of(
     st.tuples(st.just("api"), st.booleans()),
     st.tuples(st.just("dies"), st.integers(0, 6)),
     st.tuples(st.just("crash")),
+    st.tuples(st.just("consent"), st.booleans()),
+    st.tuples(st.just("release")),
     st.tuples(st.just("time"), st.sampled_from([0, 1, 70, 400])),
 )
 
@@ -74,10 +76,20 @@ def wish(w: World, action: tuple[Any, ...]) -> None:
             w.kube.delete(key_of(name))
         case ("break", name) if key_of(name) in w.kube.objects:
             w.kube.edit(key_of(name), messageTTL="soon", consumers=[])
+        case ("consent", yes):
+            w.kube.namespace("billing", {"channels": "yes"} if yes else {})
+        case ("release",):
+            release(w)
         case ("disable", name, yes) if key_of(name) in w.kube.objects:
             w.kube.annotate(key_of(name), reconcile="Disabled" if yes else None)
         case _:
             pass
+
+
+def release(w: World) -> None:
+    """Confirm what the brake holds back, by the token that the Broker shows."""
+    brake = w.kube.status(MAIN).get("brake") or {}
+    w.kube.annotate(MAIN, release_brake=brake.get("token"))
 
 
 async def befall(w: World, action: tuple[Any, ...]) -> None:
@@ -108,14 +120,17 @@ async def befall(w: World, action: tuple[Any, ...]) -> None:
 
 
 async def calm(w: World) -> None:
-    """Let everything work again, enable and mend what users broke, and wait."""
+    """Let everything work again, mend what users broke, confirm what the brake holds back, and wait."""
     w.kube.away = w.broker.unreachable = False
     w.broker.writes_left = None
     for key in [k for k in w.kube.objects if k.kind is not Kind.BROKER]:
         w.kube.annotate(key, reconcile=None)
         if "messageTTL" in w.kube.objects[key]["spec"]:
             w.kube.edit(key, messageTTL=None)
+    w.kube.namespace("billing", {"channels": "yes"})
     await w.advance(800, step=5.0)
+    release(w)
+    await w.advance(100, step=5.0)
 
 
 def check(w: World) -> None:
@@ -153,7 +168,11 @@ def _names(spec: dict[str, Any], user: str) -> bool:
 
 async def history(actions: list[tuple[Any, ...]]) -> None:
     async with world() as w:
-        w.make_broker()
+        w.make_broker(
+            brake={"maxDeletions": 1, "maxRevocations": 1},
+            allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"channels": "yes"}}},
+        )
+        w.kube.namespace("billing", {"channels": "yes"})
         await w.start()
         for action in actions:
             await act(w, action)

@@ -23,9 +23,12 @@ from channel_operator.api.values import Flag
 
 __all__ = [
     "MAX_ORPHANS",
+    "MAX_PASSING",
+    "MAX_RECENT",
     "STATUSES",
     "AccessGrant",
     "Binding",
+    "BrakeSpent",
     "BrakeStatus",
     "BrokerStatus",
     "BrokerUserStatus",
@@ -36,6 +39,8 @@ __all__ = [
 ]
 
 MAX_ORPHANS: Final = 20
+MAX_RECENT: Final = 32
+MAX_PASSING: Final = 10_000
 
 
 @model
@@ -61,13 +66,33 @@ class Orphans(Model):
 
 
 @model
+class BrakeSpent(Model):
+    """What was let through at one moment of the window."""
+
+    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When."""
+    deletions: Total = 0
+    """Objects with messages that were deleted."""
+    revocations: Total = 0
+    """Rights that were withdrawn because a consent was taken back."""
+
+
+@model
 class BrakeStatus(Model):
-    """Whether deletions and revocations wait for a person."""
+    """Whether deletions and revocations wait for a person, and what a restarted operator has to know of them."""
 
     engaged: Flag
     """true: they wait."""
     token: Word | None = None
-    """Value for the annotation channel-operator.dev/release-brake that lets these go on."""
+    """Value for the annotation channel-operator.dev/release-brake that lets exactly these go on."""
+    deletions: Total | None = None
+    """How many deletions wait."""
+    revocations: Total | None = None
+    """How many withdrawals of rights wait."""
+    recent: Annotated[tuple[BrakeSpent, ...], elements("atomic", at_most=MAX_RECENT)] = ()
+    """What was let through within the window."""
+    passing: Annotated[tuple[Annotated[str, Text(max_length=12)], ...], elements("set", at_most=MAX_PASSING)] = ()
+    """What was let through and is not done yet, as short marks."""
 
 
 @model

@@ -92,6 +92,9 @@ class Driver(Protocol):
         has on those and on what derives from them, as found in `observed`.
         """
 
+    def gives(self, part: Part, observed: Resource | None) -> bool:
+        """Whether any of the right is there that a channel's part on a shared object asks for."""
+
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """Compare; None = the broker has what is desired."""
 

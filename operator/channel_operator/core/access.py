@@ -16,15 +16,26 @@ from channel_operator.core.accepted import Grant, Role
 from channel_operator.core.model import Key
 from channel_operator.core.view import Claim, Manifest, View
 
-__all__ = ["GrantReport", "GrantState", "admits", "broker_of", "claim_of", "grants", "user_claim", "username"]
+__all__ = [
+    "GrantReport",
+    "GrantState",
+    "admits",
+    "broker_of",
+    "claim_of",
+    "grants",
+    "lapsed",
+    "user_claim",
+    "username",
+]
 
 
 class GrantReport(NamedTuple):
-    """One line of `status.grants`."""
+    """One line of `status.grants`. `lapsed`: the user's name where nothing but the Broker's consent is missing."""
 
     user: Key
     role: Role
     state: GrantState
+    lapsed: str | None = None
 
 
 def broker_of(manifest: Manifest) -> Key | None:
@@ -98,17 +109,21 @@ def username(manifest: Manifest, broker: BrokerSpec) -> str:
 
 
 def _grant_state(user: Manifest | None, broker: Key, broker_spec: BrokerSpec, view: View) -> GrantState:
+    """Decide for one user, its namespace's consent left aside."""
     if user is None or user.deleted is not None:
         return GrantState.MISSING
     if user.refs.broker != broker:
         return GrantState.ON_OTHER_BROKER
-    if not admits(broker_spec.allowed_namespaces, broker.namespace, user.key.namespace, view):
-        return GrantState.NOT_PERMITTED
     if naming.check_stated(broker_spec, user.key, user.refs.name, own_user=view.own_user(broker)):
         return GrantState.NOT_PERMITTED
     if view.holder(user_claim(broker, view, username(user, broker_spec))) != user.key:
         return GrantState.NOT_PERMITTED
     return GrantState.GRANTED
+
+
+def lapsed(reports: Iterable[GrantReport]) -> tuple[Grant, ...]:
+    """Return the grants that nothing but a consent is missing for."""
+    return tuple(Grant(r.user, r.lapsed, r.role) for r in reports if r.lapsed is not None)
 
 
 def grants(
@@ -127,7 +142,11 @@ def grants(
                 continue
             user = view.get(key)
             state = _grant_state(user, broker, spec, view)
-            reports[key, role] = GrantReport(key, role, state)
-            if user is not None and state is GrantState.GRANTED:
+            if user is None or state is not GrantState.GRANTED:
+                reports[key, role] = GrantReport(key, role, state)
+            elif admits(spec.allowed_namespaces, broker.namespace, key.namespace, view):
+                reports[key, role] = GrantReport(key, role, state)
                 granted.append(Grant(key, username(user, spec), role))
+            else:
+                reports[key, role] = GrantReport(key, role, GrantState.NOT_PERMITTED, username(user, spec))
     return tuple(granted), tuple(reports.values())

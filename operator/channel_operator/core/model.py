@@ -85,6 +85,8 @@ class Mode(Enum):
 
     ASSERT = "assert"
     """It should be as the part's content says."""
+    KEEP = "keep"
+    """Of a shared object: what it asks for stays as far as it is there already, and nothing is added."""
     HOLD = "hold"
     """What is there stays as it is: the owner is invalid, disabled or unclear."""
     WITHDRAW = "withdraw"
@@ -102,7 +104,7 @@ class Part(NamedTuple):
     """One owner's say on one native object.
 
     `since` orders the owners of a shared object (oldest first): creationTimestamp, then uid.
-    `content` is the driver's own value under ASSERT, a `Removal` or None under WITHDRAW, None under HOLD.
+    `content` is the driver's own value under ASSERT and KEEP, a `Removal` or None under WITHDRAW, None under HOLD.
     """
 
     id: ResourceId

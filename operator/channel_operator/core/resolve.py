@@ -4,15 +4,15 @@ References, consent, names and their claims, defaults, grants. Looks at Kubernet
 broker; the same input always gives the same answer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from channel_operator.api.broker import Brake, BrokerSpec
+from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import access, naming, policy, references
-from channel_operator.core.acceptance import accepted, subject_of
-from channel_operator.core.accepted import Resolved, Subject
+from channel_operator.core.acceptance import Acceptance, accepted, subject_of
+from channel_operator.core.accepted import Resolved, ResolvedUser, Subject
 from channel_operator.core.access import GrantReport
 from channel_operator.core.model import Key, Problem, Secret
 from channel_operator.core.view import Manifest, View
@@ -51,6 +51,8 @@ class Resolution:
     observes: bool = False
     needed_by: tuple[Key, ...] = ()
     """Who has to go before a deleted object may."""
+    withheld: Resolved | None = None
+    """The channel with those grants only that a withdrawn consent, or its deletion, takes back; None = no such."""
 
 
 def _refs(reason: Reason, message: str, field: str, *, stalled: bool) -> Problem:
@@ -71,12 +73,6 @@ def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
             "Use a Broker with spec.rabbitmq, or wait for it."
         )
         return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.kafka"),)
-    if broker.spec.brake != Brake():
-        text = (
-            "spec.brake: the brake on mass deletion is not supported by this version of the operator yet. "
-            "Remove it; deletionPolicy Retain keeps messages."
-        )
-        return (Problem(Reason.UNSUPPORTED_BY_BROKER, text, field="spec.brake"),)
     capabilities = view.capabilities(broker.key)
     if capabilities is None:
         return ()
@@ -112,18 +108,19 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     problem = _name_problem(manifest, subject, broker, view)
     if manifest.deleted is not None:
         asked = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
-        standing = Standing.RELEASED if asked or problem is not None else Standing.DELETED
         needed_by = references.needed_by(manifest, subject.removal, view)
-        return Resolution(standing, broker_key, subject, observes=observes, needed_by=needed_by)
+        if asked or problem is not None:
+            return Resolution(Standing.RELEASED, broker_key, subject, observes=observes, needed_by=needed_by)
+        withheld = _withheld(accepted(manifest, subject, broker_key, spec, view, password), gone=True)
+        return Resolution(
+            Standing.DELETED, broker_key, subject, observes=observes, needed_by=needed_by, withheld=withheld
+        )
     if problem is not None:
         return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
-    if not access.admits(spec.allowed_namespaces, broker_key.namespace, manifest.key.namespace, view):
-        return Resolution(
-            Standing.DENIED, broker_key, subject, problems=(_denied(manifest, broker_key, grace_over=grace_over),)
-        )
-    problem = references.consent_problem(manifest, broker_key, view, grace_over=grace_over)
-    if problem is not None:
-        return Resolution(Standing.DENIED, broker_key, subject, problems=(problem,))
+    denied = _consent_problem(manifest, broker, view, grace_over=grace_over)
+    if denied is not None:
+        withheld = _withheld(accepted(manifest, subject, broker_key, spec, view, password), gone=True)
+        return Resolution(Standing.DENIED, broker_key, subject, problems=(denied,), withheld=withheld)
     if policy.is_disabled(manifest):
         return Resolution(Standing.HELD, broker_key, subject, observes=observes)
     problem = references.topic_problem(manifest, broker_key, view)
@@ -132,7 +129,26 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
         return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
     found = accepted(manifest, subject, broker_key, spec, view, password)
     standing = Standing.ACCEPTED if found.resolved is not None else Standing.HELD
-    return Resolution(standing, broker_key, subject, found.resolved, found.problems, found.grants, observes=observes)
+    return Resolution(
+        standing,
+        broker_key,
+        subject,
+        found.resolved,
+        found.problems,
+        found.grants,
+        observes=observes,
+        withheld=_withheld(found, gone=False),
+    )
+
+
+def _withheld(found: Acceptance, *, gone: bool) -> Resolved | None:
+    """Return the channel with the grants that lapse: all of them if it is deleted or has no consent itself (`gone`)."""
+    resolved = found.resolved
+    if resolved is None or isinstance(resolved, ResolvedUser):
+        return None
+    lapsed = access.lapsed(found.grants)
+    grants = (*resolved.grants, *lapsed) if gone else lapsed
+    return replace(resolved, grants=grants) if grants else None
 
 
 def _spec_problems(manifest: Manifest) -> tuple[Problem, ...]:
@@ -184,10 +200,16 @@ def _name_problem(manifest: Manifest, subject: Subject, broker: Manifest, view: 
     )
 
 
-def _denied(manifest: Manifest, broker: Key, *, grace_over: bool) -> Problem:
+def _consent_problem(manifest: Manifest, broker: Manifest, view: View, *, grace_over: bool) -> Problem | None:
+    """Say whose consent is missing: of the Broker's owner, or of the Topic's."""
+    key = broker.key
+    if isinstance(broker.spec, BrokerSpec) and access.admits(
+        broker.spec.allowed_namespaces, key.namespace, manifest.key.namespace, view
+    ):
+        return references.consent_problem(manifest, key, view, grace_over=grace_over)
     return _refs(
         Reason.REF_NOT_PERMITTED,
-        f'spec.brokerRef: Broker "{broker.namespace}/{broker.name}" does not admit namespace '
+        f'spec.brokerRef: Broker "{key.namespace}/{key.name}" does not admit namespace '
         f'"{manifest.key.namespace}". Ask its owner to admit it in spec.allowedNamespaces.',
         "spec.brokerRef",
         stalled=grace_over,

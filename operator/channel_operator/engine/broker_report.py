@@ -54,6 +54,7 @@ class BrokerReport:
         self._asked: str | None = None
         self._told_at: float | None = None
         self._due_at: float | None = None
+        self._told_token: str | None = None
         self._warned_tls: str | None = None
         self._certificates: dict[str, float] = {}
 
@@ -177,9 +178,12 @@ class BrokerReport:
             self._due_at = self._context.clock.monotonic()
         elif dependants or self._capabilities is not None:
             self.keep_finalizer(manifest)
-        if self._due_at is None or self._due_at > self._context.clock.monotonic():
+        # What the brake says is not put off: somebody is waited for.
+        if self._context.brake_state().token == self._told_token and (
+            self._due_at is None or self._due_at > self._context.clock.monotonic()
+        ):
             return
-        self._due_at = None
+        self._due_at, self._told_token = None, self._context.brake_state().token
         self._told_at = self._context.clock.monotonic()
         self._write(manifest, dependants)
 
@@ -212,6 +216,7 @@ class BrokerReport:
             self._orphans,
             self._observed,
             dependants,
+            self._context.brake_state(),
         )
         status = broker_status(facts)
         if self._observed is not None and changed_fields(manifest.status, status):
@@ -248,6 +253,7 @@ class BrokerReport:
             observed_at=self._observed_at,
             in_progress_since=self._busy_since,
             orphans=len(self._orphans),
+            brake_engaged=self._context.brake_state().engaged,
             oldest_credential_at=min(issued, default=None),
             certificates=self._certificates,
         )

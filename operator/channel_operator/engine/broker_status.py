@@ -4,11 +4,13 @@ Never decides whether something is written: `engine.statuses` compares.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from channel_operator.api.meta import CHANNEL_KINDS
+from channel_operator.api.broker import BrokerSpec
+from channel_operator.api.meta import CHANNEL_KINDS, RELEASE_BRAKE
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.brake import BrakeState
 from channel_operator.core.model import Capabilities, Key, Problem
 from channel_operator.core.report import Condition, is_ready, stamp
 from channel_operator.core.view import Manifest
@@ -37,6 +39,7 @@ class BrokerFacts:
     orphans: Sequence[str] = ()
     observed: str | None = None
     dependants: Sequence[Key] = ()
+    brake: BrakeState = field(default_factory=BrakeState)
 
 
 def count_channels(manifests: Sequence[Manifest]) -> dict[str, int]:
@@ -111,6 +114,7 @@ def _summary(facts: BrokerFacts, parts: Sequence[Condition]) -> list[Condition]:
         who = ", ".join(f"{k.kind} {k.namespace}/{k.name}" for k in sorted(facts.dependants)[:10])
         more = f" and {len(facts.dependants) - 10} more" if len(facts.dependants) > 10 else ""  # noqa: PLR2004
         text = f"Being deleted; waits for {who}{more}." if facts.dependants else "Being deleted."
+        text += f" {_brake(facts)}" if facts.brake.engaged else ""
         return [
             Condition(ConditionType.READY, "Unknown", Reason.DELETING, text),
             Condition(ConditionType.RECONCILING, "True", Reason.DELETING, text),
@@ -121,6 +125,11 @@ def _summary(facts: BrokerFacts, parts: Sequence[Condition]) -> list[Condition]:
         status = before["status"] if before else "Unknown"
         return [Condition(ConditionType.READY, status, Reason.DISABLED, facts.problem.message)]
     bad = next((c for c in parts if c.status != "True"), None)
+    if bad is None and facts.brake.engaged:
+        return [
+            Condition(ConditionType.READY, "False", Reason.BRAKE_ENGAGED, _brake(facts)),
+            Condition(ConditionType.STALLED, "True", Reason.BRAKE_ENGAGED, _brake(facts)),
+        ]
     if bad is None:
         return [Condition(ConditionType.READY, "True", Reason.ACCEPTED, parts[-1].message)]
     # An outage passes by itself; what only a user can put right is stalled.
@@ -134,3 +143,28 @@ def _summary(facts: BrokerFacts, parts: Sequence[Condition]) -> list[Condition]:
         Condition(ConditionType.READY, "False" if facts.outage is not None else "Unknown", bad.reason, bad.message),
         Condition(ConditionType.RECONCILING, "True", bad.reason, bad.message),
     ]
+
+
+def _brake(facts: BrokerFacts) -> str:
+    """Say what waits, how to let it go, and how to let it not."""
+    manifest, state = facts.manifest, facts.brake
+    waiting = [
+        f"{count} {what}{'' if count == 1 else 's'}{of}"
+        for count, what, of in (
+            (state.waiting.deletions, "deletion", ""),
+            (state.waiting.revocations, "withdrawal", " of rights"),
+        )
+        if count
+    ]
+    limits = ""
+    if isinstance(manifest.spec, BrokerSpec):
+        brake = manifest.spec.brake
+        limits = f" ({brake.max_deletions} deletions and {brake.max_revocations} withdrawals within {brake.window})"
+    asked = manifest.annotations.get(RELEASE_BRAKE)
+    stale = "" if asked in {None, state.token} else " The annotation has another token, which does nothing."
+    key = manifest.key
+    return (
+        f"The brake is engaged: {' and '.join(waiting)} wait, more than spec.brake allows{limits}. Undo what caused "
+        "them, or, if all of it is intended, release exactly these: kubectl annotate --overwrite "
+        f"brokers.channel-operator.dev/{key.name} -n {key.namespace} {RELEASE_BRAKE}={state.token}{stale}"
+    )

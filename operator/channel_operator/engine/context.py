@@ -12,6 +12,7 @@ import structlog
 
 from channel_operator.api.common import ManagementPolicy
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.brake import BrakeState
 from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest
 from channel_operator.engine.bindings import Bindings
@@ -57,8 +58,12 @@ class Context:
     secrets: SecretStore
     telemetry: Telemetry
     leads: Callable[[], bool]
+    brake: BrakeState = field(default_factory=BrakeState)
+    """See `brake_state`."""
     kept: set[str] = field(default_factory=set)
     """uids of deleted objects whose queue stays because it was not empty."""
+    _brake_of: str | None = None
+    """uid of the Broker object that `brake` is about."""
 
     @property
     def name(self) -> str:
@@ -69,6 +74,13 @@ class Context:
         """Whether nothing at all is written to this broker."""
         broker = self.store.get(self.broker)
         return getattr(broker and broker.spec, "management_policy", None) is ManagementPolicy.OBSERVE
+
+    def brake_state(self) -> BrakeState:
+        """Return what the brake remembers: what it decided last, after a restart what the Broker's status says."""
+        broker = self.store.get(self.broker)
+        if broker is not None and broker.uid != self._brake_of:
+            self._brake_of, self.brake = broker.uid, BrakeState.read(broker.status.get("brake"))
+        return self.brake
 
     def now(self) -> str:
         """Return the wall time in the form of the API."""

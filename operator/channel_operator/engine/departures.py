@@ -134,7 +134,8 @@ class Departures:
             manifest = look.manifest
             if not look.leaves or FINALIZER not in manifest.finalizers:
                 continue
-            if look.resolution.standing is Standing.DELETED and (look.resolution.needed_by or self.waits_for(manifest)):
+            waits = look.resolution.needed_by or self.waits_for(manifest)
+            if look.held_back or (look.resolution.standing is Standing.DELETED and waits):
                 continue
             self._state.looks.finished.add(manifest.uid)
             reason, text = self._farewell(look)

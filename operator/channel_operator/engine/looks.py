@@ -11,7 +11,7 @@ from channel_operator.api.common import DeletionPolicy
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
-from channel_operator.core.accepted import Compiled, ResolvedUser, Role
+from channel_operator.core.accepted import Compiled, Role
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
@@ -40,6 +40,8 @@ class Look:
     compiled: Compiled = NOTHING
     problems: tuple[Problem, ...] = ()
     touched: set[ResourceId] = field(default_factory=set)
+    held_back: bool = False
+    """The brake keeps it from taking something away."""
 
     @property
     def asserts(self) -> bool:
@@ -133,6 +135,14 @@ class Looks:
         self._known[manifest.key] = found
         return found, self._grant(manifest.key, self._roles(found))
 
+    def hold_back(self, key: Key, compiled: Compiled) -> tuple[set[ResourceId], set[Key]]:
+        """Have an object say this instead of what its manifest comes to; also return the users whom it concerns."""
+        found = self._known[key]
+        found.compiled, found.held_back = compiled, True
+        touched = self._desired.put(key, compiled, held=False)
+        found.touched |= touched
+        return touched, self._grant(key, self._roles(found))
+
     def channels_of(self, user: Key) -> list[tuple[Key, Role, Mapping[str, Any]]]:
         """Return what a user may use: channel, role, and what a client of that role needs to know."""
         found: list[tuple[Key, Role, Mapping[str, Any]]] = []
@@ -205,11 +215,14 @@ class Looks:
         return record is not None and record.identity == capabilities.identity and policy.has_finalizer(manifest)
 
     def _roles(self, found: Look) -> dict[Key, tuple[Role, ...]]:
-        resolved = found.resolution.resolved
         roles: dict[Key, tuple[Role, ...]] = {}
-        if resolved is not None and not isinstance(resolved, ResolvedUser) and found.asserts:
-            for grant in resolved.grants:
-                roles[grant.user] = (*roles.get(grant.user, ()), grant.role)
+        given = [found.resolution.resolved] if found.asserts else []
+        if found.held_back:
+            given.append(found.resolution.withheld)
+        if given:
+            for resolved in given:
+                for grant in getattr(resolved, "grants", ()):
+                    roles[grant.user] = (*roles.get(grant.user, ()), grant.role)
         elif (
             found.resolution.standing in {Standing.HELD, Standing.ACCEPTED} and found.manifest.key.kind in CHANNEL_KINDS
         ):

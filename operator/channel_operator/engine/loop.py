@@ -248,6 +248,8 @@ class BrokerLoop:
         manifest = self._accepted()
         if manifest.spec != live.connection.spec:
             raise _ReconnectError
+        if live.reconciler.brake.waits:
+            await self._pass(live, live.reconciler.run((), live.session, live.capabilities))
         if self.report.asked_to_look(manifest):
             await self._check(live)
             await self._resync(live)

@@ -11,7 +11,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, EventReason, Reason
 from channel_operator.api.values import seconds
 from channel_operator.core import policy
-from channel_operator.core.model import Key, Problem
+from channel_operator.core.model import Key, Problem, Removal
 from channel_operator.core.report import ObjectState, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Resolution, Standing, resolve
 from channel_operator.core.view import Manifest
@@ -87,24 +87,34 @@ class Offline:
         if policy.owner_record(manifest.annotations) is None or found.standing is Standing.RELEASED:
             await self._release(manifest, found, forced=policy.is_released_by_force(manifest))
             return
-        left = self._left(manifest, problem)
-        if left <= 0:
+        left = self._left(manifest, found, problem)
+        if left is not None and left <= 0:
             await self._release(manifest, found, forced=False)
             return
-        self._context.schedule.later(manifest.key, left)
-        why = outage or (problem.message if problem is not None else "not connected yet")
-        text = f"Being deleted; waits for Broker {self._context.name}, at most {left:.0f} s more: {why}"
+        why = "it does not answer" if outage is not None or problem is None else f"it cannot be used ({problem.reason})"
+        if left is None:
+            longest = "however long that takes, since its brake is engaged"
+        else:
+            self._context.schedule.later(manifest.key, left)
+            longest = f"at most {left:.0f} s more"
+        text = f"Being deleted; waits for Broker {self._context.name}, {longest}: {why}. See its status."
         # The seconds left are part of the message only when it is first told, or it would change for ever.
         if not _tells_deletion(manifest):
             self._want(manifest, self._state(manifest, found, (), text))
 
-    def _left(self, manifest: Manifest, problem: Problem | None) -> float:
-        """Return how many seconds a deleted object may still wait for its broker."""
+    def _left(self, manifest: Manifest, found: Resolution, problem: Problem | None) -> float | None:
+        """Return how many seconds a deleted object may still wait for its broker; None = the brake holds it back."""
         broker = self._context.store.get(self._context.broker)
         if broker is None or not isinstance(broker.spec, BrokerSpec):
             return 0.0
         if broker.deleted is not None and problem is not None and problem.reason is Reason.CREDENTIALS_INVALID:
             return 0.0  # a Broker that goes without its credentials will never answer again
+        if (
+            self._context.brake_state().engaged
+            and found.subject is not None
+            and found.subject.removal is Removal.DELETE
+        ):
+            return None  # it waits for a person first
         waited = self._context.age(manifest.deleted) if manifest.deleted is not None else 0.0
         return seconds(broker.spec.deletion_timeout) - waited
 

@@ -25,6 +25,7 @@ from channel_operator.core.model import (
     ResourceId,
 )
 from channel_operator.core.resolve import Standing
+from channel_operator.engine.brake import Brake
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures
 from channel_operator.engine.drift import Drift
@@ -47,6 +48,7 @@ class Reconciler:
         self.context = context
         self.state = BrokerState(driver, desired, Looks(context.broker, driver, context.store, desired))
         self.departures = Departures(context, self.state, self)
+        self.brake = Brake(context, self.state)
         self.drift = Drift(context, self.state)
         self.ownership = OwnershipDecisions(context, self.state)
         self._looked_at: dict[Key, str] = {}
@@ -85,6 +87,7 @@ class Reconciler:
         state.resting.clear()
         # What is blocked may not be so any more: its owners look again.
         self.context.schedule.add(state.blocked, Priority.RESYNC)
+        await self.brake.judge(capabilities, tidy=True)
         ids = list(state.desired.ids())
         state.desired.assemble(ids, state.picture)
         self._read_missing_passwords(state.looks.all())
@@ -121,6 +124,8 @@ class Reconciler:
             if number % 200 == 199:  # noqa: PLR2004  # often enough to keep probes and the election alive
                 await asyncio.sleep(0)
         await self._look_again(looks, session, capabilities)
+        stays = await self.brake.judge(capabilities)
+        touched, due = touched | stays, due | stays
         state.desired.assemble(touched, state.picture)
         self._read_missing_passwords(look.manifest.key for look in looks)
         refused: set[ResourceId] = set()
@@ -138,6 +143,7 @@ class Reconciler:
         manifest = context.store.get(key)
         if manifest is None or manifest.refs.broker != context.broker or manifest.uid in state.looks.finished:
             ids, users = state.looks.forget(key)
+            self.brake.forget(key)
             if manifest is not None and manifest.uid in state.looks.finished and policy.has_finalizer(manifest):
                 context.claims.release(key)  # somebody else's write came between
             if manifest is None:
@@ -161,6 +167,7 @@ class Reconciler:
             password=password,
             kept=manifest.uid in context.kept,
         )
+        self.brake.note(look, capabilities)
         if look.resolution.standing is Standing.DENIED and grace > 0:
             context.schedule.later(key, grace)
         if look.leaves:

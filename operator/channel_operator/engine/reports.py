@@ -80,7 +80,11 @@ class Reports:
         problems = [*look.problems, *self._state.blocked.get(key, ()), *self._failures(key)]
         problems += self._prospects.problems(look) if look.asserts else []
         deleting = self._deleting(look, manifest)
-        if look.leaves and deleting is None:
+        braked = self._state.braked.get(key)
+        if braked is not None:
+            # A namespace that is not admitted any more still has what the brake keeps.
+            problems = [braked, *(p for p in problems if p.condition is not braked.condition)]
+        if look.leaves and deleting is None and braked is None:
             return None
         extra: dict[str, Any] = {}
         if key.kind is Kind.BROKER_USER and not look.leaves:
@@ -101,7 +105,7 @@ class Reports:
             broker=self._context.broker,
             now=self._context.now(),
             problems=tuple(problems),
-            disabled=policy.is_disabled(manifest) and not look.leaves,
+            disabled=policy.is_disabled(manifest) and not look.leaves and braked is None,
             observes=observes,
             drifted=bool(plan),
             compiled=look.compiled if look.resolution.standing is Standing.ACCEPTED and not look.problems else None,

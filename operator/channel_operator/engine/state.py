@@ -41,6 +41,8 @@ class BrokerState:
     """Channel → shared objects into which what it grants did not fit."""
     waits: Waits = field(default_factory=Waits)
     """What cannot be written before somebody else's objects stand."""
+    braked: dict[Key, Problem] = field(default_factory=dict)
+    """Objects that the brake holds back, and what they say of it."""
     leaving: dict[Key, set[ResourceId]] = field(default_factory=dict)
     """Native objects that a deleted object had a say in, until it is released."""
     busy: set[ResourceId] = field(default_factory=set)

@@ -59,6 +59,13 @@ class Statuses:
         wanted = self._wanted.get(key)
         return wanted.status if wanted is not None and wanted.uid == manifest.uid else manifest.status
 
+    async def put(self, key: Key, uid: str, fields: Mapping[str, Any]) -> None:
+        """Write fields that nobody else writes, at once. Raises what keeps it from being written."""
+        written = await self._writer.set_status(key, uid=uid, fields=fields)
+        manifest = self._store.get(key)
+        if manifest is not None:
+            self._store.wrote(key, uid, written.resource_version, status=with_fields(manifest.status, fields))
+
     async def event(self, key: Key, uid: str, reason: EventReason, message: str, *, warning: bool = False) -> None:
         """Tell of a transition."""
         await self._writer.event(key, uid, reason=reason, message=message, warning=warning)

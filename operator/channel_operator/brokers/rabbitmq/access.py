@@ -17,7 +17,7 @@ from channel_operator.core.model import (
     Refusal,
 )
 
-__all__ = ["CLOSING", "MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "parse", "render"]
+__all__ = ["CLOSING", "MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "gives", "parse", "render"]
 
 MAX_PATTERN_BYTES: Final = 1024
 """RabbitMQ refuses longer permission patterns."""
@@ -194,12 +194,24 @@ def _held(parts: Sequence[Part], observed: Permission | None, held_names: Collec
     write, read = parse(observed.write), parse(observed.read)
     if write is None or read is None:
         return Assembled(None, held=True)
-    given: list[Access] = [p.content for p in parts if p.mode is Mode.ASSERT and p.owner.kind is not Kind.BROKER_USER]
+    says = {Mode.ASSERT, Mode.KEEP}
+    given: list[Access] = [p.content for p in parts if p.mode in says and p.owner.kind is not Kind.BROKER_USER]
     kept_write = write & frozenset(_kept(observed.write, held_names)).union(*(access.write for access in given))
     kept_read = read & frozenset(_kept(observed.read, held_names)).union(*(access.read for access in given))
     if (kept_write, kept_read) == (write, read) and observed.configure != CLOSING:
         return Assembled(None, held=True)
     return Assembled(Permission(observed.user, NOTHING, render(kept_write), render(kept_read)))
+
+
+def _still_there(access: Access, observed: Permission | None) -> Access:
+    if observed is None:
+        return Access()
+    return Access(access.write & (parse(observed.write) or set()), access.read & (parse(observed.read) or set()))
+
+
+def gives(part: Part, observed: Permission | None) -> bool:
+    """Whether a user has any of what a channel's part grants it."""
+    return any(_still_there(part.content, observed))
 
 
 def assemble_permission(
@@ -222,10 +234,10 @@ def assemble_permission(
         write.add(_kept(observed.write, held_names))
         read.add(_kept(observed.read, held_names))
     refused = []
-    for part in sorted(parts, key=lambda p: (p.since, p.owner)):
-        if part.mode is not Mode.ASSERT or part.owner.kind is Kind.BROKER_USER:
+    for part in sorted(parts, key=lambda p: (p.mode is not Mode.KEEP, p.since, p.owner)):
+        if part.mode not in {Mode.ASSERT, Mode.KEEP} or part.owner.kind is Kind.BROKER_USER:
             continue
-        access: Access = part.content
+        access: Access = part.content if part.mode is Mode.ASSERT else _still_there(part.content, observed)
         if (
             write.size + write.cost(access.write) > MAX_PATTERN_BYTES
             or read.size + read.cost(access.read) > MAX_PATTERN_BYTES

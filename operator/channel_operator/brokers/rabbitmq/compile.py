@@ -9,7 +9,7 @@ from typing import Any
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq import describe, graph, queues, subscriptions, topics, users
-from channel_operator.brokers.rabbitmq.access import assemble_permission
+from channel_operator.brokers.rabbitmq.access import assemble_permission, gives
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.names import main_of
@@ -105,7 +105,7 @@ class RabbitMQDriver:
         if rid.kind == PERMISSION:
             found = observed if isinstance(observed, Permission) else None
             return assemble_permission(rid.path[0], parts, found, held_names)
-        if any(part.mode is Mode.HOLD for part in parts):
+        if any(part.mode in {Mode.HOLD, Mode.KEEP} for part in parts):
             return Assembled(None, held=True)
         asserted = [part for part in parts if part.mode is Mode.ASSERT]
         if asserted:
@@ -124,6 +124,10 @@ class RabbitMQDriver:
                 return observed.type not in (_ENTRIES if main_of(observed.name) != observed.name else _TOPICS)
             case _:
                 return False
+
+    def gives(self, part: Part, observed: Resource | None) -> bool:
+        """See `brokers.base.Driver.gives`."""
+        return gives(part, observed if isinstance(observed, Permission) else None)
 
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """See `brokers.base.Driver.diff`."""

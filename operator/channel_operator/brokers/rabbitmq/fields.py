@@ -62,9 +62,9 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "defaults.limits.overflow": BROKER,
     "defaults.queueType": BROKER,
     "managementPolicy": OPERATOR,
-    "brake.maxDeletions": NOT_YET,
-    "brake.maxRevocations": NOT_YET,
-    "brake.window": NOT_YET,
+    "brake.maxDeletions": OPERATOR,
+    "brake.maxRevocations": OPERATOR,
+    "brake.window": OPERATOR,
     "deletionTimeout": OPERATOR,
     "resyncInterval": OPERATOR,
 }
