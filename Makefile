@@ -65,5 +65,5 @@ image: ## build the container image (needs docker or podman)
 .PHONY: lock
 lock: ## renew requirements/*.txt from requirements/*.in (needs uv)
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@for f in runtime dev; do uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --universal --python-version 3.11 \
+	@for f in runtime dev clients; do uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --universal --python-version 3.11 \
 	  --custom-compile-command "make lock" requirements/$$f.in -o requirements/$$f.txt; done
