@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e import rough as roughness
 from tests.harness import examples
-from tests.harness.cluster import Cluster
+from tests.harness.cluster import Cluster, documents
 from tests.harness.site import Site
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
@@ -43,6 +43,17 @@ def examples_broker(world: World) -> Site:
     found = Site(world.cluster, world.rabbitmq, vhost="/")
     found.home = "messaging"
     return found
+
+
+@pytest.fixture
+def quotes(examples_broker: Site) -> Site:
+    """Apply the channels that all programs of docs/clients use, those of examples/request-reply, and empty them."""
+    manifests = documents(examples.EXAMPLES / "request-reply" / "channels.yaml")
+    examples_broker.cluster.apply(*manifests)
+    for one in manifests:
+        examples_broker.cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])
+    examples_broker.purge()
+    return examples_broker
 
 
 @pytest.fixture

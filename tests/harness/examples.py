@@ -16,9 +16,11 @@ from tests.harness.kubeapi import Object
 from tests.harness.site import platform_objects
 from tests.lab.rabbitmq import RabbitMQ
 
-__all__ = ["EXAMPLES", "FOLDERS", "broker", "moved", "run_client"]
+__all__ = ["CLIENTS", "EXAMPLES", "FOLDERS", "broker", "moved", "run_client"]
 
 EXAMPLES = ROOT / "examples"
+CLIENTS = EXAMPLES / "clients"
+"""The programs of docs/clients, one folder for each framework."""
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/channels.yaml"))
 _SECONDS = 120.0
 """After which a client that should have ended is given up."""

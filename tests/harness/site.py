@@ -157,6 +157,11 @@ class Site:
         found = self.rabbit("GET", f"/api/queues/{{vhost}}/{quote(queue, safe='')}/bindings")
         return {(one["source"], one["routing_key"]) for one in found if one["source"]}
 
+    def ready_messages(self, queue: str) -> int:
+        """Return how many messages of a queue wait for a consumer, counted by the queue itself and now."""
+        found = self.rabbit("GET", "/api/queues/{vhost}?disable_stats=true&enable_queue_totals=true")
+        return int(next(one["messages_ready"] for one in found if one["name"] == queue))
+
     def purge(self) -> None:
         """Empty every queue of the vhost."""
         for name in self.native_queues():
