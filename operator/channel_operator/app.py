@@ -4,6 +4,7 @@ Decides nothing about channels. Store first, then watch, then lead; whichever pa
 """
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -46,9 +47,14 @@ log = structlog.get_logger("channel_operator")
 
 _T = TypeVar("_T")
 
+_COLLECT = (10_000, 5, 50)
+"""When the garbage collector looks: nearly all there is lives long and has no cycles, so it seldom finds anything."""
+
 
 async def run(settings: Settings) -> int:
     """Run until a signal, a lost Lease or a broken part ends it; return the exit code."""
+    gc.set_threshold(*_COLLECT)
+    _spare_the_collector()
     redactor = logs.configure(form=settings.log_format, level=settings.log_level)
     try:
         credentials = await Credentials.load(
@@ -62,6 +68,14 @@ async def run(settings: Settings) -> int:
         return await operator.run()
     finally:
         await operator.close()
+
+
+def _spare_the_collector() -> None:
+    """Have it leave alone what is there now and will stay: modules, and the store with thousands of objects.
+
+    References still free them. Without this a full collection held everything up for 0.2 s with 1,000 Queues.
+    """
+    gc.freeze()
 
 
 class _Operator:
@@ -209,6 +223,7 @@ class _Operator:
         """Fill the store from a full LIST before anything watches: a partly filled store looks like deletions."""
         await self._patiently("list", self._relist)
         self._filled = True
+        _spare_the_collector()
         log.info("the store is filled", objects=len(self.store.keys()))
 
     async def _relist(self) -> None:

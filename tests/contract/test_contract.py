@@ -87,9 +87,15 @@ async def test_single_objects_are_seen_as_in_the_whole(scene: Scene) -> None:
     }
     wanted = {part.id for _, compiled in scene.compiled(*full(scene)) for part in compiled.parts}
     observation = await scene.session.observe(wanted | absent)
-    assert not observation.complete
     assert observation.missing == absent
-    assert observation.resources == {rid: everything[rid] for rid in wanted}
+    assert {rid: observation.resources[rid] for rid in wanted} == {rid: everything[rid] for rid in wanted}
+    few = await scene.session.observe(absent)
+    assert not few.complete
+    assert few.missing == absent
+    assert few.resources == {}
+    channel = {rid for rid in wanted if scene.name("invoices") in rid.path}
+    seen = await scene.session.observe(channel)
+    assert seen.resources == {rid: everything[rid] for rid in channel}
 
 
 async def test_many_single_objects_are_seen_as_well(scene: Scene) -> None:
@@ -97,7 +103,9 @@ async def test_many_single_objects_are_seen_as_well(scene: Scene) -> None:
     absent = {queue_id(scene.name(f"none-{i}")) for i in range(60)}
     observation = await scene.session.observe(absent | {queue_id(scene.name("invoices"))})
     assert observation.missing == absent
-    assert set(observation.resources) == {queue_id(scene.name("invoices"))}
+    assert queue_id(scene.name("invoices")) in observation.resources
+    if observation.complete:
+        assert observation.resources == (await scene.session.observe(None)).resources
 
 
 async def test_a_right_is_given_and_taken_away(scene: Scene) -> None:

@@ -144,7 +144,7 @@ class Session(Protocol):
         """Connect the way clients do; None = well, else what is wrong, as a sentence."""
 
     async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
-        """Read everything in the fewest calls (None), or just these ids."""
+        """Read everything in the fewest calls (None), or these ids; `complete` where all was read for them."""
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """Write the changes, stage by stage; one outcome each, in the same order.

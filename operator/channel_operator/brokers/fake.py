@@ -5,6 +5,7 @@ nothing that a driver decides. Never part of a running operator.
 """
 
 import asyncio
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ class FakeBroker:
     writes: list[Change] = field(default_factory=list)
     """Every change that reached the broker, in order."""
     reads: int = 0
+    whole_from: int = sys.maxsize
+    """From so many objects on, everything is read on their account."""
     unreachable: bool = False
     refuses_login: bool = False
     writes_left: int | None = None
@@ -106,7 +109,10 @@ class FakeSession:
         if ids is None:
             return Observation(dict(self._broker.resources))
         found = {rid: self._broker.resources[rid] for rid in ids if rid in self._broker.resources}
-        return Observation(found, complete=False, missing=frozenset(ids) - found.keys())
+        missing = frozenset(ids) - found.keys()
+        if len(ids) >= self._broker.whole_from:
+            return Observation(dict(self._broker.resources), missing=missing)
+        return Observation(found, complete=False, missing=missing)
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """See `brokers.base.Session.apply`."""

@@ -245,7 +245,7 @@ class Capabilities:
 class Observation:
     """What a broker has. `complete`: everything was looked at, so what is not in `resources` does not exist.
 
-    Otherwise only the ids asked for were read, and those among them that are absent are in `missing`.
+    Otherwise only the ids asked for were read. Those asked for that are absent are in `missing`.
     """
 
     resources: dict[ResourceId, Resource]

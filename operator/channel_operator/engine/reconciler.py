@@ -29,6 +29,7 @@ from channel_operator.engine.brake import Brake
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures
 from channel_operator.engine.drift import Drift
+from channel_operator.engine.glance import Glance
 from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
 from channel_operator.engine.schedule import Priority
@@ -51,6 +52,7 @@ class Reconciler:
         self.brake = Brake(context, self.state)
         self.drift = Drift(context, self.state)
         self.ownership = OwnershipDecisions(context, self.state)
+        self._glance = Glance(self.state, context.clock)
         self._looked_at: dict[Key, str] = {}
         """Key → the last value of its annotation reconcile-at."""
 
@@ -180,21 +182,17 @@ class Reconciler:
         The picture may be minutes old: a queue or user that somebody made since would be taken for our own, and
         deleted with the manifest.
         """
-        ids: set[ResourceId] = set()
+        undecided, asked = set[ResourceId](), set[ResourceId]()
         for look in looks:
             key = look.manifest.key
-            asked = look.manifest.annotations.get(RECONCILE_AT, "")
-            again = self._looked_at.get(key, asked) != asked
-            if again and key.kind is Kind.BROKER_USER:
-                self.context.bindings.sweep(key)
-            ids |= self.state.desired.parts(key).keys() if again else self.ownership.undecided(look, capabilities)
-            self._looked_at[key] = asked
-        ids -= self.state.busy
-        if ids:
-            seen = await session.observe(ids)
-            for rid in ids:
-                self.state.picture.pop(rid, None)
-            self.state.picture.update(seen.resources)
+            wish = look.manifest.annotations.get(RECONCILE_AT, "")
+            undecided |= self.ownership.undecided(look, capabilities)
+            if self._looked_at.get(key, wish) != wish:
+                asked |= self.state.desired.parts(key).keys()
+                if key.kind is Kind.BROKER_USER:
+                    self.context.bindings.sweep(key)
+            self._looked_at[key] = wish
+        await self._glance.refresh(undecided, asked, session)
 
     def _read_missing_passwords(self, keys: Iterable[Key]) -> None:
         """Have the password read of every user that has to be made."""

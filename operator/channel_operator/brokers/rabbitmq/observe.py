@@ -4,11 +4,12 @@ Decides how the broker's JSON becomes resources. What has an unknown shape is le
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from channel_operator.brokers.rabbitmq.delivery_rules import DELAYED_RETRY
+from channel_operator.brokers.rabbitmq.graph import endpoints
 from channel_operator.brokers.rabbitmq.http import READ_SECONDS, ManagementClient, path
 from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
@@ -39,8 +40,8 @@ __all__ = [
     "observe_some",
     "observe_users",
     "observe_vhost",
+    "observed",
     "pays_as_a_whole",
-    "picked",
     "probe",
     "read_binding_key",
     "read_one",
@@ -222,25 +223,31 @@ def pays_as_a_whole(count: int, size: int) -> bool:
 
 
 async def observe_some(client: ManagementClient, ids: Collection[ResourceId]) -> Observation:
-    """Read just these objects, one call for each."""
+    """Read just these objects, one call for each; none for a binding between ends of which one is missing."""
+    found = await _read_each(client, [rid for rid in ids if rid.kind != BINDING])
+    missing = frozenset(rid for rid in ids if rid.kind != BINDING) - found.keys()
+    bindings = [rid for rid in ids if rid.kind == BINDING and missing.isdisjoint(endpoints(rid))]
+    return _asked(ids, found | await _read_each(client, bindings), complete=False)
+
+
+async def _read_each(client: ManagementClient, ids: Sequence[ResourceId]) -> dict[ResourceId, Resource]:
     gate = asyncio.Semaphore(_CONCURRENCY)
 
     async def read(rid: ResourceId) -> Resource | None:
         async with gate:
             return await read_one(client, rid)
 
-    ordered = list(ids)
-    found = await asyncio.gather(*(read(rid) for rid in ordered))
-    return _only(ids, {rid: one for rid, one in zip(ordered, found, strict=True) if one is not None})
+    found = await asyncio.gather(*(read(rid) for rid in ids))
+    return {rid: one for rid, one in zip(ids, found, strict=True) if one is not None}
 
 
-def picked(everything: Observation, ids: Collection[ResourceId]) -> Observation:
-    """Return what a look at the whole broker says of these objects."""
-    return _only(ids, {rid: everything.resources[rid] for rid in ids if rid in everything.resources})
+def observed(everything: Observation, ids: Collection[ResourceId]) -> Observation:
+    """Return a look at the whole broker as the answer to a question about these objects."""
+    return _asked(ids, everything.resources, complete=True)
 
 
-def _only(ids: Collection[ResourceId], resources: dict[ResourceId, Resource]) -> Observation:
-    return Observation(resources, complete=False, missing=frozenset(ids) - resources.keys())
+def _asked(ids: Collection[ResourceId], resources: dict[ResourceId, Resource], *, complete: bool) -> Observation:
+    return Observation(resources, complete=complete, missing=frozenset(ids) - resources.keys())
 
 
 async def observe_users(client: ManagementClient) -> dict[ResourceId, Resource]:

@@ -10,7 +10,7 @@ from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.apply import apply
 from channel_operator.brokers.rabbitmq.bulk import Bulk
 from channel_operator.brokers.rabbitmq.http import ManagementClient
-from channel_operator.brokers.rabbitmq.observe import observe_all, observe_some, pays_as_a_whole, picked, probe
+from channel_operator.brokers.rabbitmq.observe import observe_all, observe_some, observed, pays_as_a_whole, probe
 from channel_operator.brokers.rabbitmq.writes import Writer
 from channel_operator.core.model import (
     Capabilities,
@@ -54,7 +54,7 @@ class RabbitMQSession:
             return await observe_some(self._client, ids)
         everything = await observe_all(self._client)
         self._size = len(everything.resources)
-        return everything if ids is None else picked(everything, ids)
+        return everything if ids is None else observed(everything, ids)
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """See `brokers.base.Session.apply`."""
