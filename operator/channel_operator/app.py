@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import structlog
 
 from channel_operator import __version__
+from channel_operator.api.broker import BrokerSpec
 from channel_operator.brokers import registry
-from channel_operator.brokers.base import WRITE_SECONDS, Connection, Recorder, Session
+from channel_operator.brokers.base import WRITE_SECONDS, Connection, Driver, Recorder, Session
 from channel_operator.engine.clock import SystemClock
 from channel_operator.engine.connection import Addresses
 from channel_operator.engine.context import Options
@@ -246,7 +247,7 @@ class _Operator:
                 KubeSecrets(self.client),
                 self.clock,
                 self.metrics,
-                Drivers(registry.create_driver, self._open_session),
+                Drivers(self._create_driver, self._open_session),
                 Options(
                     operator_id=operator_id,
                     addresses=Addresses(self.settings.allowed_broker_hosts, self.settings.only_allowed_broker_hosts),
@@ -262,6 +263,10 @@ class _Operator:
             await self.manager.run()
         finally:
             self.metrics.leading(False)  # noqa: FBT003  # the name of the method says what it is
+
+    def _create_driver(self, spec: BrokerSpec, operator_id: str) -> Driver | None:
+        """Make the pure side of a broker, within the limits that this operator was given."""
+        return registry.create_driver(spec, operator_id, self.settings.max_policies)
 
     def _open_session(self, connection: Connection, recorder: Recorder) -> Session:
         """Open a session; its secrets are masked wherever a library might log them."""

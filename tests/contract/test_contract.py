@@ -27,7 +27,7 @@ from tests.unit.rabbitmq.samples import grant, resolved_queue, resolved_user, su
 
 
 def full(scene: Scene) -> list[Resolved]:
-    """Return a queue with everything this slice knows, and its users."""
+    """Return a queue with much of what there is and its users, and one whose settings are left to a policy."""
     producer, consumer = scene.name("producer"), scene.name("consumer")
     return [
         resolved_user(producer, "p1"),
@@ -43,19 +43,20 @@ def full(scene: Scene) -> list[Resolved]:
             limits={"maxMessages": 1000, "maxBytes": "1Mi", "overflow": "RejectNew"},
             replicas=1,
         ),
+        resolved_queue(scene.name("orders"), deadLetter={}, messageTTL="1h", rabbitmq={"settings": "Policy"}),
     ]
 
 
 async def test_what_was_written_is_what_is_observed(scene: Scene) -> None:
     outcomes = await scene.settle(*full(scene))
-    assert len(outcomes) == 10
+    assert len(outcomes) == 17
     assert await scene.changes(*full(scene)) == []
 
 
 async def test_writing_again_what_is_there_succeeds_and_a_settled_broker_is_not_written_to(scene: Scene) -> None:
     changes = await scene.changes(*full(scene))
     for _ in range(2):
-        assert [o.error for o in await scene.session.apply(changes)] == [None] * 10
+        assert [o.error for o in await scene.session.apply(changes)] == [None] * 17
     scene.target.calls.clear()
     await scene.settle(*full(scene))
     assert scene.target.calls.writes == []
@@ -86,6 +87,10 @@ async def test_single_objects_are_seen_as_in_the_whole(scene: Scene) -> None:
         binding_id(scene.name("invoices_in"), scene.name("invoices"), routing_key="other"),
     }
     wanted = {part.id for _, compiled in scene.compiled(*full(scene)) for part in compiled.parts}
+    unneeded = wanted - everything.keys()
+    assert {rid.kind for rid in unneeded} <= {"Policy"}
+    absent |= unneeded
+    wanted -= unneeded
     observation = await scene.session.observe(wanted | absent)
     assert observation.missing == absent
     assert {rid: observation.resources[rid] for rid in wanted} == {rid: everything[rid] for rid in wanted}
@@ -143,10 +148,10 @@ async def test_what_is_deleted_leaves_nothing_and_deleting_it_again_succeeds(sce
     await scene.settle(*full(scene))
     gone = [one.subject for one in full(scene)]
     changes = await scene.changes(gone=gone)
-    assert len(changes) == 10
+    assert len(changes) == 17
     for _ in range(2):
         outcomes = await scene.session.apply(changes)
-        assert [(o.error, o.resource, o.kept) for o in outcomes] == [(None, None, False)] * 10
+        assert [(o.error, o.resource, o.kept) for o in outcomes] == [(None, None, False)] * 17
     assert await scene.picture() == before
 
 
@@ -196,7 +201,7 @@ async def test_a_queue_that_does_not_fit_is_left_alone_and_gets_no_messages(scen
     refused = errors.pop(queue_id(scene.name("invoices")))
     assert isinstance(refused, Blocked)
     assert refused.reason == Reason.ADOPTION_REFUSED
-    assert "x-message-ttl 5 → 3600000" in str(refused)
+    assert "spec.messageTTL 5ms → 1h" in str(refused)
     seen = await scene.picture()
     assert seen[stranger.id] == stranger
     assert queue_id(scene.name("other")) in seen, "a neighbour is made all the same"

@@ -65,7 +65,7 @@ async def test_an_object_that_was_replaced_while_nobody_watched_is_another_one()
         await w.advance(10)
         w.kube.quiet = True
         w.kube.vanish(queue)
-        w.make_queue("invoices", messageTTL="1h")
+        w.make_queue("invoices", limits={"maxMessages": 5})
         w.kube.quiet = False
         await w.restart()
         await w.advance(10)

@@ -224,10 +224,10 @@ async def test_a_change_the_broker_cannot_make_is_told_and_taken_back() -> None:
         await w.advance(400)
         assert w.kube.condition(queue) == ("False", "ImmutableOnBroker")
         assert w.kube.condition(queue, "Stalled") == ("True", "ImmutableOnBroker")
-        assert "x-message-ttl 3600000 → 7200000" in w.kube.message(queue)
+        assert "spec.messageTTL 1h → 2h" in w.kube.message(queue)
         assert w.kube.condition(queue, "Drifted") == ("True", "ImmutableOnBroker")
         assert w.kube.status(queue)["plan"]["changes"] == [
-            "! Queue billing.invoices cannot be changed in place: x-message-ttl 3600000 → 7200000"
+            "! Queue billing.invoices cannot be changed in place: spec.messageTTL 1h → 2h"
         ]
         assert w.kube.status(MAIN)["channels"]["drifted"] == 1
         assert w.broker.writes[on_broker:] == []

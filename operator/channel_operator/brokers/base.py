@@ -17,6 +17,7 @@ from channel_operator.core.model import (
     Observation,
     Outcome,
     Part,
+    Problem,
     Resource,
     ResourceId,
     Secret,
@@ -71,6 +72,9 @@ class Connection:
 class Driver(Protocol):
     """The pure side of a broker: no I/O, no clock, no state. One instance per Broker object."""
 
+    contested: frozenset[str]
+    """Kinds of native objects for which there may be no room beside those of others: see `hindered`."""
+
     def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
         """Turn an accepted object into its parts. With problems, the parts are those of `hold`."""
 
@@ -84,12 +88,17 @@ class Driver(Protocol):
         """Say: this object is deleted. What it holds goes by `subject.removal`; None keeps what holds data."""
 
     def assemble(
-        self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
+        self,
+        rid: ResourceId,
+        parts: Sequence[Part],
+        picture: Mapping[ResourceId, Resource],
+        held_names: Collection[str],
     ) -> Assembled:
         """Combine what all owners say of one native object.
 
-        `held_names`: main names of channels on hold (`Compiled.names`); a shared object (a permission) keeps what it
-        has on those and on what derives from them, as found in `observed`.
+        `picture`: what the broker has; what an object should be can depend on what another one is. `held_names`: main
+        names of channels on hold (`Compiled.names`); a shared object (a permission) keeps what it has on those and on
+        what derives from them.
         """
 
     def gives(self, part: Part, observed: Resource | None) -> bool:
@@ -97,6 +106,11 @@ class Driver(Protocol):
 
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """Compare; None = the broker has what is desired."""
+
+    def hindered(
+        self, wanted: Sequence[Resource], picture: Mapping[ResourceId, Resource]
+    ) -> Mapping[ResourceId, Problem]:
+        """Return which of these the rest of the broker leaves no room for, and why; the oldest owner's come first."""
 
     def stage(self, change: Change) -> int:
         """Where the change stands in the order of writing: lower first."""

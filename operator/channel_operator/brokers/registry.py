@@ -11,14 +11,15 @@ from channel_operator.brokers.base import Connection, Driver, FieldSupport, Reco
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.fields import NOT_YET, field_support
 from channel_operator.brokers.rabbitmq.session import RabbitMQSession
+from channel_operator.brokers.rabbitmq.site import MAX_POLICIES
 
 __all__ = ["create_driver", "field_table", "open_session"]
 
 
-def create_driver(spec: BrokerSpec, operator_id: str) -> Driver | None:
+def create_driver(spec: BrokerSpec, operator_id: str, max_policies: int = MAX_POLICIES) -> Driver | None:
     """Return the pure side for this kind of broker; None where there is none yet (the caller refuses the Broker)."""
     if spec.rabbitmq is not None:
-        return RabbitMQDriver(spec, operator_id)
+        return RabbitMQDriver(spec, operator_id, max_policies)
     return None
 
 

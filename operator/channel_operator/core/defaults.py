@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from channel_operator.api import Spec
 from channel_operator.api.broker import BrokerDefaults, BrokerSpec
-from channel_operator.api.common import Backoff, Limits, Overflow, QueueType, Retry
+from channel_operator.api.common import Backoff, Limits, Overflow, QueueType, Retry, SettingsMode
 from channel_operator.api.delivery import QueueRabbitMQ
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
@@ -38,7 +38,7 @@ def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
             return None
         case QueueSpec() | SubscriptionSpec() as stated:
             spec = complete(stated, broker.defaults, settled(manifest))
-            return spec if broker.rabbitmq is None else _with_type(spec, broker.defaults, settled(manifest))
+            return spec if broker.rabbitmq is None else _with_native(spec, broker, settled(manifest))
         case stated:
             return stated
 
@@ -63,14 +63,15 @@ def complete(spec: _Consumed, defaults: BrokerDefaults, made_with: Mapping[str, 
     )
 
 
-def _with_type(spec: _Consumed, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> _Consumed:
-    """State the type of queue that holds on RabbitMQ: the manifest's, that of its making, the Broker's of today."""
+def _with_native(spec: _Consumed, broker: BrokerSpec, made_with: Mapping[str, Any] | None) -> _Consumed:
+    """State what holds on RabbitMQ: as the manifest says, as when the queue was made, as the Broker says today."""
     stated = spec.rabbitmq if spec.rabbitmq is not None else QueueRabbitMQ()
-    if stated.type is not None:
-        return spec
-    made = ((made_with or {}).get("rabbitmq") or {}).get("type")
-    kind = QueueType(made) if made in {t.value for t in QueueType} else defaults.queue_type
-    return replace(spec, rabbitmq=replace(stated, type=kind))
+    made = (made_with or {}).get("rabbitmq") or {}
+    kind, mode = broker.defaults.queue_type, broker.rabbitmq.settings if broker.rabbitmq else SettingsMode.ARGUMENTS
+    if made_with is not None:
+        kind = QueueType(made["type"]) if made.get("type") in set(QueueType) else kind
+        mode = SettingsMode.POLICY if made.get("settings") == SettingsMode.POLICY else SettingsMode.ARGUMENTS
+    return replace(spec, rabbitmq=replace(stated, type=stated.type or kind, settings=stated.settings or mode))
 
 
 def _retry(made_with: Mapping[str, Any] | None) -> Retry | None:

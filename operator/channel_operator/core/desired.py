@@ -23,7 +23,11 @@ class Assembler(Protocol):
     """What is needed of a driver: combine all parts of one native object."""
 
     def assemble(
-        self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
+        self,
+        rid: ResourceId,
+        parts: Sequence[Part],
+        picture: Mapping[ResourceId, Resource],
+        held_names: Collection[str],
     ) -> Assembled:
         """See `brokers.base.Driver.assemble`."""
 
@@ -75,7 +79,7 @@ class Desired:
                 self._assembled.pop(rid, None)
                 continue
             ordered = list(parts.values()) if len(parts) == 1 else sorted(parts.values(), key=lambda p: p.since)
-            self._assembled[rid] = self._assembler.assemble(rid, ordered, picture.get(rid), self._held_names)
+            self._assembled[rid] = self._assembler.assemble(rid, ordered, picture, self._held_names)
 
     def get(self, rid: ResourceId) -> Assembled | None:
         """Return what an object should be, None if nobody speaks of it."""
@@ -84,6 +88,10 @@ class Desired:
     def owners(self, rid: ResourceId) -> Collection[Key]:
         """Return who speaks of an object."""
         return self._by_id.get(rid, {}).keys()
+
+    def since(self, rid: ResourceId) -> tuple[str, str]:
+        """Return when the oldest owner of an object came."""
+        return min(part.since for part in self._by_id[rid].values())
 
     def parts(self, owner: Key) -> Mapping[ResourceId, Part]:
         """Return what an owner says."""

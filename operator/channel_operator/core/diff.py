@@ -4,9 +4,10 @@ Pure: a plan is data, and making one changes nothing. Never decides how or how f
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from channel_operator.api.meta import Kind
+from channel_operator.api.meta import RECREATE, Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
@@ -28,8 +29,16 @@ __all__ = ["Differ", "leaders", "plan"]
 class Differ(Protocol):
     """What is needed of a driver to compare and to order."""
 
+    contested: frozenset[str]
+    """See `brokers.base.Driver.contested`."""
+
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """See `brokers.base.Driver.diff`."""
+
+    def hindered(
+        self, wanted: Sequence[Resource], picture: Mapping[ResourceId, Resource]
+    ) -> Mapping[ResourceId, Problem]:
+        """See `brokers.base.Driver.hindered`."""
 
     def stage(self, change: Change) -> int:
         """See `brokers.base.Driver.stage`."""
@@ -61,27 +70,63 @@ def plan(
     `may_write(owner)`: its owner record stands. `was_made_by_us(owner)` chooses the reason of a refusal:
     ImmutableOnBroker for what we made or adopted, AdoptionRefused for what we found.
     """
-    changes: list[Change] = []
-    blocked: dict[Key, tuple[Problem, ...]] = {}
-    refused: dict[ResourceId, tuple[Refusal, ...]] = {}
+    found = _Found()
+    ids = list(ids)
+    hindered = differ.hindered(_oldest_first(ids, desired, differ.contested), picture)
     for rid in ids:
         assembled = desired.get(rid)
         if assembled is None or assembled.held:
             continue
         if assembled.refused:
-            refused[rid] = assembled.refused
+            found.refused[rid] = assembled.refused
         owners = desired.owners(rid)
         lead = leaders(owners)
+        if rid in hindered:
+            found.block(dict.fromkeys(lead, hindered[rid]))
+            continue
         outcome = compare(rid, assembled, picture.get(rid), frozenset(owners), differ)
         if isinstance(outcome, Change):
             if all(may_write(owner) for owner in lead):
-                changes.append(outcome)
+                found.changes.append(outcome)
         elif outcome is not None:
-            for owner in lead:
-                problem = explain(rid, outcome, made_by_us=was_made_by_us(owner))
-                blocked[owner] = (*blocked.get(owner, ()), problem)
-    made, waiting = _without_unmet(changes, desired, picture, differ, may_write)
-    return Plan(tuple(made), blocked, (), refused, waiting)
+            found.block({owner: explain(rid, outcome, made_by_us=was_made_by_us(owner)) for owner in lead})
+    stuck = frozenset(owner for rid in hindered for owner in leaders(desired.owners(rid)))
+    made, waiting = _without_unmet(found.possible(stuck), desired, picture, differ, may_write)
+    return Plan(tuple(made), found.blocked, (), found.refused, waiting)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a comparison has come to so far."""
+
+    changes: list[Change] = field(default_factory=list)
+    blocked: dict[Key, tuple[Problem, ...]] = field(default_factory=dict)
+    refused: dict[ResourceId, tuple[Refusal, ...]] = field(default_factory=dict)
+
+    def block(self, problems: Mapping[Key, Problem]) -> None:
+        """Note what owners cannot have."""
+        for owner, problem in problems.items():
+            self.blocked[owner] = (*self.blocked.get(owner, ()), problem)
+
+    def possible(self, stuck: frozenset[Key]) -> list[Change]:
+        """Return the changes. For the `stuck` nothing new is made: without the rest it would be less than they ask."""
+        if not stuck:
+            return self.changes
+        return [c for c in self.changes if c.action is not Action.CREATE or stuck.isdisjoint(leaders(c.owners))]
+
+
+def _oldest_first(ids: Iterable[ResourceId], desired: Desired, kinds: Collection[str]) -> list[Resource]:
+    """Return what should be of these kinds, that of the oldest owners first."""
+    found = [
+        (desired.since(rid), assembled.resource)
+        for rid in ids
+        if rid.kind in kinds
+        and (assembled := desired.get(rid)) is not None
+        and assembled.resource is not None
+        and not assembled.held
+    ]
+    found.sort(key=lambda pair: pair[0])
+    return [resource for _, resource in found]
 
 
 def _without_unmet(
@@ -134,7 +179,7 @@ def compare(
             destructive=observed.holds_data,
         )
     elif observed is None:
-        change = Change(rid, Action.CREATE, wanted, None, owners, 0)
+        change = Change(rid, Action.CREATE, wanted, None, owners, 0, destructive=assembled.destructive)
     else:
         difference = differ.diff(wanted, observed)
         if difference is None:
@@ -149,7 +194,7 @@ def compare(
             owners,
             0,
             narrows=difference.narrows,
-            destructive=difference.loses_data,
+            destructive=assembled.destructive,
         )
     return staged(change, differ)
 
@@ -180,9 +225,12 @@ def explain(rid: ResourceId, difference: Difference, *, made_by_us: bool) -> Pro
         reason, text = difference.reason, f"{rid} exists on the broker already: {what}."
     elif made_by_us:
         reason = Reason.IMMUTABLE_ON_BROKER
+        advice = ", or delete the object at the broker once it is empty to have it made anew"
+        if difference.renewable:
+            advice = f", or annotate with {RECREATE}: IfEmpty to have it replaced once it is empty and unused"
         text = (
             f"{rid} differs from the manifest and the broker cannot change it in place: {what}. "
-            "Take the change back, or delete the object at the broker once it is empty to have it made anew."
+            f"Take the change back{advice}."
         )
     else:
         reason = Reason.ADOPTION_REFUSED

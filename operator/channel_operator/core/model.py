@@ -166,13 +166,14 @@ class Assembled(NamedTuple):
     """What all owners of one native object together want.
 
     `resource`: as it should be; None = it should not exist. `held`: leave it exactly as it is (then `resource` has
-    no meaning). `removal`: how to delete it when it holds data.
+    no meaning). `removal`: how to delete it when it holds data. `destructive`: making it so can lose messages.
     """
 
     resource: Resource | None
     held: bool = False
     removal: Removal | None = None
     refused: tuple[Refusal, ...] = ()
+    destructive: bool = False
 
 
 class Difference(NamedTuple):
@@ -180,14 +181,15 @@ class Difference(NamedTuple):
 
     `fields` are the native properties that differ, for messages: `x-max-length 100 → 50`. `blocked`: the broker
     cannot change it in place, so nothing is written; the caller says ImmutableOnBroker or AdoptionRefused according to
-    who made the object, unless `reason` is given. `narrows`: writing it takes a right away.
+    who made the object, unless `reason` is given. `narrows`: writing it takes a right away. `renewable`: a new object
+    in its place would be as desired.
     """
 
     fields: tuple[str, ...]
     blocked: bool = False
     reason: Reason | None = None
     narrows: bool = False
-    loses_data: bool = False
+    renewable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import policy
 from channel_operator.core.diff import leaders, plan
 from channel_operator.core.model import (
+    Action,
     Capabilities,
     Key,
     Problem,
@@ -85,7 +86,8 @@ class OwnershipDecisions:
         existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
         if not existing:
             return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
-        found = plan(existing, state.desired, state.picture, state.driver, may_write=_never, was_made_by_us=_never)
+        mine = sorted(self._mine(key))
+        found = plan(mine, state.desired, state.picture, state.driver, may_write=_always, was_made_by_us=_never)
         if found.blocked.get(key):
             return None, found.blocked[key]
         if key.kind is Kind.BROKER_USER:
@@ -100,6 +102,14 @@ class OwnershipDecisions:
             names = ", ".join(str(rid) for rid in existing)
             text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
             return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
+        lossy = [change for change in found.changes if change.destructive and change.action is not Action.DELETE]
+        if lossy and self._adoption(look) is not AdoptionPolicy.ALLOW_DATA_LOSS:
+            what = "; ".join(state.driver.describe(change) for change in lossy)
+            text = (
+                f"{existing[0]} exists on the broker already, and to make it as the manifest says could drop messages: "
+                f"{what}. State spec.adoptionPolicy: AllowDataLoss to accept that, or less strict spec.limits."
+            )
+            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
         return OwnerRecord(Ownership.ADOPTED, capabilities.identity), ()
 
     def _adoption(self, look: Look) -> AdoptionPolicy | None:
@@ -113,9 +123,16 @@ class OwnershipDecisions:
         return assembled is not None and assembled.resource is not None
 
     def _is_doomed(self, rid: ResourceId) -> bool:
-        """Whether it would be taken away: a dead-letter queue or its exchange where none is asked for."""
-        assembled = self._state.desired.get(rid)
+        """Whether it would be taken away: a dead-letter queue or its exchange where none is asked for.
+
+        A setting that is left over is none: it belongs to the queue, and goes as by an edit.
+        """
+        assembled = self._state.desired.get(rid) if rid.kind not in self._state.driver.contested else None
         return assembled is not None and assembled.resource is None and not assembled.held
+
+
+def _always(_owner: Key) -> bool:
+    return True
 
 
 def _never(_owner: Key) -> bool:

@@ -216,7 +216,7 @@ class Reports:
             if part.mode is Mode.ASSERT and isinstance(part.content, Resource):
                 assembled = Assembled(part.content)
             elif part.mode is Mode.WITHDRAW:
-                assembled = driver.assemble(part.id, [part], there, ())
+                assembled = driver.assemble(part.id, [part], picture, ())
             else:
                 continue
             if assembled.held:

@@ -1,6 +1,6 @@
 """What all owners together want: nothing is lost, nothing is counted twice, and a hold keeps what is there."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from hypothesis import given
@@ -39,8 +39,13 @@ class Union:
     """Assembles the union of all owners, oldest first."""
 
     def assemble(
-        self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
+        self,
+        rid: ResourceId,
+        parts: Sequence[Part],
+        picture: Mapping[ResourceId, Resource],
+        held_names: Collection[str],
     ) -> Assembled:
+        observed = picture.get(rid)
         assert observed is None or observed.id == rid
         owners = tuple(part.owner.name for part in parts if part.mode is Mode.ASSERT)
         return Assembled(Thing(rid.path[0], owners, tuple(sorted(held_names))))

@@ -10,7 +10,7 @@ from channel_operator.brokers.rabbitmq.observe import observe_all
 from channel_operator.errors import Unreachable
 
 GOOD: Mapping[str, Any] = {
-    "definitions": {"queues": [], "exchanges": [], "bindings": []},
+    "definitions": {"queues": [], "exchanges": [], "bindings": [], "policies": []},
     "users": [],
     "permissions": [],
 }

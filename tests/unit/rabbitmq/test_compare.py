@@ -40,19 +40,21 @@ def test_a_queue_is_equal_to_itself() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ({"retry": {"maxDeliveries": 5}}, {"retry": {"maxDeliveries": 3}}, "x-delivery-limit 4 → 2"),
-        ({"retry": {"maxDeliveries": 5}}, {}, "x-delivery-limit 4 → -1"),
-        ({}, {"retry": {"maxDeliveries": 5}}, "x-delivery-limit -1 → 4"),
-        ({"messageTTL": "1s"}, {"messageTTL": "2s"}, "x-message-ttl 1000 → 2000"),
-        ({"messageTTL": "1s"}, {}, "x-message-ttl 1000 → none"),
-        ({}, {"limits": {"maxMessages": 5}}, "x-max-length none → 5"),
-        ({"replicas": 3}, {"replicas": 5}, "x-quorum-initial-group-size 3 → 5"),
+        ({"retry": {"maxDeliveries": 3}}, {"retry": {"maxDeliveries": 5}}, "spec.retry.maxDeliveries 3 → 5"),
+        ({"retry": {"maxDeliveries": 5}}, {}, "spec.retry.maxDeliveries 5 → none"),
+        ({"messageTTL": "1s"}, {"messageTTL": "2s"}, "spec.messageTTL 1s → 2s"),
+        ({"messageTTL": "90m"}, {}, "spec.messageTTL 1h30m → none"),
+        ({"limits": {"maxMessages": 100}}, {"limits": {"maxMessages": 200}}, "spec.limits.maxMessages 100 → 200"),
+        ({"limits": {"maxBytes": "1Ki"}}, {"limits": {"maxBytes": "2Ki"}}, "spec.limits.maxBytes 1024 → 2048"),
+        ({"replicas": 3}, {"replicas": 5}, "spec.replicas 3 → 5"),
+        ({}, {"replicas": 5}, "spec.replicas none → 5"),
     ],
 )
 def test_an_edit_that_the_broker_cannot_make_is_blocked(before: Any, after: Any, expected: str) -> None:
     difference = driver().diff(wanted(**after), wanted(**before))
     assert difference is not None
     assert difference.blocked
+    assert difference.renewable
     assert difference.fields == (expected,)
 
 
@@ -70,8 +72,9 @@ def test_a_queue_of_another_making_fits_where_the_manifest_states_nothing() -> N
 
 
 def test_a_queue_of_another_making_does_not_fit_where_the_manifest_states_otherwise() -> None:
-    assert fields(wanted(messageTTL="5ms"), foreign()) == ("x-message-ttl none → 5",)
-    assert fields(wanted(deadLetter={}), foreign()) == ("x-dead-letter-exchange none → billing.q_dlx",)
+    assert fields(wanted(messageTTL="9ms"), foreign(x_message_ttl=5)) == ("spec.messageTTL 5ms → 9ms",)
+    theirs = foreign(x_dead_letter_exchange="theirs")
+    assert fields(wanted(deadLetter={}), theirs) == ("spec.deadLetter theirs → billing.q_dlx",)
     assert fields(wanted(), Queue("billing.q", "classic")) == ("type classic → quorum",)
     assert fields(wanted(), Queue("billing.q", "stream")) == ("type stream → quorum",)
 
@@ -104,7 +107,7 @@ def user_difference(observed: User, *, adoptable: bool = False) -> Any:
     compiled = pure.compile(resolved_user("shop.checkout", "pw"), NEWEST)
     rid = user_id("shop.checkout")
     parts: list[Part] = [part for part in compiled.parts if part.id == rid]
-    desired = pure.assemble(rid, parts, observed, ()).resource
+    desired = pure.assemble(rid, parts, {rid: observed}, ()).resource
     assert desired is not None
     return pure.diff(desired, observed)
 

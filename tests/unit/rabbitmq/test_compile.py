@@ -79,7 +79,11 @@ def test_what_comes_from_a_default_is_flexible_and_what_is_stated_is_not() -> No
     queue = resources(compiled)[queue_id("billing.invoices")]
     assert isinstance(queue, Queue)
     assert queue.flexible == {"x-delivery-limit", "x-quorum-initial-group-size", "x-dead-letter-exchange"}
-    assert compiled.effective == {"rabbitmq": {"type": "Quorum"}, "retry": {"maxDeliveries": 5}, "replicas": 3}
+    assert compiled.effective == {
+        "rabbitmq": {"type": "Quorum", "settings": "Arguments"},
+        "retry": {"maxDeliveries": 5},
+        "replicas": 3,
+    }
 
 
 def test_a_dead_letter_queue_of_its_own_keeps_everything() -> None:
@@ -231,9 +235,9 @@ def test_a_user_whose_password_is_not_read_yet_is_not_created() -> None:
     compiled = pure.compile(resolved_user("shop.checkout", None), NEWEST)
     rid = user_id("shop.checkout")
     parts = [part for part in compiled.parts if part.id == rid]
-    assert pure.assemble(rid, parts, None, ()).held
+    assert pure.assemble(rid, parts, {}, ()).held
     there = User("shop.checkout", ("channel-operator-op",), None, Secret("whatever"), "")
-    wanted = pure.assemble(rid, parts, there, ()).resource
+    wanted = pure.assemble(rid, parts, {rid: there}, ()).resource
     assert wanted is not None
     assert pure.diff(wanted, there) is None
 
@@ -263,7 +267,7 @@ def test_a_deleted_queue_goes_with_all_it_may_have() -> None:
         "billing.invoices": Removal.DELETE_IF_EMPTY,
         "billing.invoices_dead": Removal.DELETE_IF_EMPTY,
     }
-    assert len(withdrawn.parts) == 6
+    assert len(withdrawn.parts) == 7
 
 
 def test_a_deleted_user_goes_unless_it_was_adopted() -> None:
@@ -271,13 +275,13 @@ def test_a_deleted_user_goes_unless_it_was_adopted() -> None:
     rid = user_id("shop.checkout")
     parts = [p for p in pure.withdraw(subject("shop.checkout", Kind.BROKER_USER)).parts if p.id == rid]
     ours, adopted = User("shop.checkout", ("channel-operator-op",)), User("shop.checkout")
-    assert pure.assemble(rid, parts, ours, ()).resource is None
-    assert not pure.assemble(rid, parts, ours, ()).held
-    assert pure.assemble(rid, parts, adopted, ()).held
+    assert pure.assemble(rid, parts, {rid: ours}, ()).resource is None
+    assert not pure.assemble(rid, parts, {rid: ours}, ()).held
+    assert pure.assemble(rid, parts, {rid: adopted}, ()).held
 
 
 def test_an_exchange_that_is_not_of_our_making_is_not_withdrawn() -> None:
     pure = driver()
     rid = exchange_id("billing.invoices_dlx")
     parts = [p for p in pure.withdraw(subject("billing.invoices")).parts if p.id == rid]
-    assert pure.assemble(rid, parts, Exchange("billing.invoices_dlx", "topic"), ()).held
+    assert pure.assemble(rid, parts, {rid: Exchange("billing.invoices_dlx", "topic")}, ()).held

@@ -101,14 +101,6 @@ def test_each_field_of_a_user_that_is_not_there_yet_is_refused(field: str, value
     assert "Refused" in support(Kind.BROKER_USER, field)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [{"rabbitmq": {"settings": "Policy"}}],
-)
-def test_a_default_of_the_broker_that_is_not_there_yet_is_refused_on_its_queues(values: dict[str, Any]) -> None:
-    assert driver(**values).compile(resolved_queue("billing.q"), NEWEST).problems
-
-
 def test_a_kafka_broker_has_no_driver_yet() -> None:
     spec = replace(broker_spec(), rabbitmq=None)
     assert create_driver(spec, "op") is None

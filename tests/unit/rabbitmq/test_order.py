@@ -118,7 +118,7 @@ def test_users_with_our_mark_are_found_with_their_rights_and_no_others() -> None
     observed[permission_id("a")] = pure.assemble(
         permission_id("a"),
         [p for p in pure.compile(resolved_user("a"), NEWEST).parts if p.id.kind == "Permission"],
-        None,
+        {},
         (),
     ).resource or Queue("unused", "quorum")
     assert pure.leftovers(observed) == [user_id("a"), permission_id("a")]

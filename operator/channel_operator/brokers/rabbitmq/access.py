@@ -17,7 +17,17 @@ from channel_operator.core.model import (
     Refusal,
 )
 
-__all__ = ["CLOSING", "MAX_PATTERN_BYTES", "NOTHING", "Access", "assemble_permission", "gives", "parse", "render"]
+__all__ = [
+    "CLOSING",
+    "MAX_PATTERN_BYTES",
+    "NOTHING",
+    "Access",
+    "assemble_permission",
+    "escaped",
+    "gives",
+    "parse",
+    "render",
+]
 
 MAX_PATTERN_BYTES: Final = 1024
 """RabbitMQ refuses longer permission patterns."""
@@ -40,7 +50,7 @@ class Access(NamedTuple):
     read: frozenset[str] = frozenset()
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape for PCRE, which treats any character as itself after a backslash unless it is a letter or digit."""
     if text.isascii() and text.replace("-", "").replace("_", "").isalnum():
         return text
@@ -91,13 +101,13 @@ class _Pattern:
             return NOTHING
         alternatives = []
         for prefix, rests in sorted(self.groups.items()):
-            joined = "|".join(_escape(rest) for rest in sorted(rests))
-            alternatives.append(f"{_escape(prefix)}(?:{joined})" if prefix else joined)
+            joined = "|".join(escaped(rest) for rest in sorted(rests))
+            alternatives.append(f"{escaped(prefix)}(?:{joined})" if prefix else joined)
         return f"{_START}{'|'.join(alternatives)}{_END}"
 
 
 def _bytes(text: str) -> int:
-    return len(_escape(text).encode())
+    return len(escaped(text).encode())
 
 
 def render(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from channel_operator.brokers.rabbitmq.bulk import BULK_FROM, Bulk, is_bulkable
 from channel_operator.brokers.rabbitmq.graph import BUILD_STAGES, endpoints, is_dead_letter_queue, needs
-from channel_operator.brokers.rabbitmq.resources import BINDING, EXCHANGE, PERMISSION, QUEUE, user_id
+from channel_operator.brokers.rabbitmq.resources import BINDING, EXCHANGE, PERMISSION, POLICY, QUEUE, user_id
 from channel_operator.brokers.rabbitmq.writes import Writer
 from channel_operator.core.model import (
     Action,
@@ -31,7 +31,7 @@ _QUEUE_CONCURRENCY: Final = 16
 _EMPTYING_CONCURRENCY: Final = 64
 """Deletions of empty queues mostly wait for the statistics to tick."""
 
-_CHANNEL_KINDS: Final = frozenset({QUEUE, EXCHANGE, BINDING})
+_CHANNEL_KINDS: Final = frozenset({QUEUE, EXCHANGE, BINDING, POLICY})
 
 
 async def apply(changes: Sequence[Change], writer: Writer, bulk: Bulk) -> list[Outcome]:

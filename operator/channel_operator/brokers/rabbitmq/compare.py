@@ -7,18 +7,18 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import Any, Final
+from typing import Final
 
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.access import CLOSING, parse
+from channel_operator.brokers.rabbitmq.arguments import immutable
+from channel_operator.brokers.rabbitmq.policies import difference
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
-    DEAD_LETTER_EXCHANGE,
-    DELIVERY_LIMIT,
     HASH_HEADER,
-    QUEUE_TYPE,
     Exchange,
     Permission,
+    Policy,
     Queue,
     User,
 )
@@ -34,58 +34,9 @@ _HASHES: Final[dict[str, str]] = {
 }
 _SALT_BYTES: Final = 4
 
-_MANAGED: Final = frozenset(
-    {
-        DELIVERY_LIMIT,
-        "x-consumer-timeout",
-        "x-dead-letter-strategy",
-        "x-delayed-retry-max",
-        "x-delayed-retry-min",
-        "x-delayed-retry-type",
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-max-priority",
-        "x-message-ttl",
-        "x-overflow",
-        "x-quorum-initial-group-size",
-        "x-single-active-consumer",
-    }
-)
-"""Arguments that fields of the manifest stand for; others on an existing queue are its maker's."""
 
-
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "none" if value is None else str(value)
-
-
-_DEFAULTS: Final[dict[str, Any]] = {
-    DELIVERY_LIMIT: -1,
-    "x-dead-letter-strategy": "at-most-once",
-    "x-delayed-retry-type": "disabled",
-    "x-overflow": "drop-head",
-    "x-single-active-consumer": False,
-}
-
-
-def _is_absent(name: str, value: Any) -> bool:
-    """Whether stating the value is the same as leaving it out (an unlimited number of deliveries, drop-head)."""
-    return value is None or (name in _DEFAULTS and value == _DEFAULTS[name])
-
-
-def _argument_fields(desired: Queue, observed: Queue) -> list[str]:
-    wanted, found = dict(desired.arguments), dict(observed.arguments)
-    # Only queues made here carry this very argument, and only there is an unstated setting known to be a removed one.
-    # On a queue that somebody else made, what the manifest does not state is its maker's choice.
-    is_ours = DEAD_LETTER_EXCHANGE in wanted and found.get(DEAD_LETTER_EXCHANGE) == wanted[DEAD_LETTER_EXCHANGE]
-    fields = []
-    for name in sorted(wanted.keys() | (_MANAGED & found.keys())):
-        want, have = wanted.get(name), found.get(name)
-        if name == QUEUE_TYPE or name in desired.flexible or want == have:
-            continue
-        if _is_absent(name, want) and (_is_absent(name, have) or not is_ours):
-            continue
-        fields.append(f"{name} {_shown(have)} → {_shown(want)}")
-    return fields
 
 
 def _queue(desired: Queue, observed: Queue) -> Difference | None:
@@ -96,9 +47,10 @@ def _queue(desired: Queue, observed: Queue) -> Difference | None:
         fields.append(f"durable {observed.durable} → {desired.durable}")
     if observed.auto_delete != desired.auto_delete:
         fields.append(f"auto_delete {observed.auto_delete} → {desired.auto_delete}")
-    if observed.type == desired.type and desired.arguments != observed.arguments:
-        fields += _argument_fields(desired, observed)
-    return Difference(tuple(fields), blocked=True) if fields else None
+    renewable = not fields
+    if observed.type == desired.type and (desired.arguments != observed.arguments or desired.by_policy):
+        fields += immutable(desired, observed)
+    return Difference(tuple(fields), blocked=True, renewable=renewable) if fields else None
 
 
 def _exchange(desired: Exchange, observed: Exchange) -> Difference | None:
@@ -112,6 +64,11 @@ def _exchange(desired: Exchange, observed: Exchange) -> Difference | None:
         want, have = (dict(one.arguments).get(HASH_HEADER) for one in (desired, observed))
         fields = (f"{HASH_HEADER} {_shown(have)} → {_shown(want)}",) if want != have else ()
     return Difference(fields, blocked=True) if fields else None
+
+
+def _policy(desired: Policy, observed: Policy) -> Difference | None:
+    fields = difference(desired, observed)
+    return Difference(fields) if fields else None
 
 
 def same_password(password: Secret, stored: Secret, algorithm: str) -> bool:
@@ -187,6 +144,8 @@ def diff(desired: Resource, observed: Resource) -> Difference | None:
             return _queue(desired, observed)
         case Exchange(), Exchange():
             return _exchange(desired, observed)
+        case Policy(), Policy():
+            return _policy(desired, observed)
         case User(), User():
             return _user(desired, observed)
         case Permission(), Permission():

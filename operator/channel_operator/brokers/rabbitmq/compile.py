@@ -8,7 +8,16 @@ from typing import Any
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
-from channel_operator.brokers.rabbitmq import describe, graph, queues, subscriptions, topics, users
+from channel_operator.brokers.rabbitmq import (
+    describe,
+    graph,
+    policies,
+    queues,
+    shadows,
+    subscriptions,
+    topics,
+    users,
+)
 from channel_operator.brokers.rabbitmq.access import assemble_permission, gives
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
@@ -17,12 +26,14 @@ from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
     FANOUT,
     PERMISSION,
+    POLICY,
     TOPIC,
     Exchange,
     Permission,
+    Policy,
     User,
 )
-from channel_operator.brokers.rabbitmq.site import Site
+from channel_operator.brokers.rabbitmq.site import MAX_POLICIES, Site
 from channel_operator.core.accepted import (
     Compiled,
     Resolved,
@@ -39,6 +50,7 @@ from channel_operator.core.model import (
     Difference,
     Mode,
     Part,
+    Problem,
     Resource,
     ResourceId,
 )
@@ -53,8 +65,10 @@ _TOPICS = frozenset({TOPIC})
 class RabbitMQDriver:
     """Implements `brokers.base.Driver` for one Broker object."""
 
-    def __init__(self, spec: BrokerSpec, operator_id: str) -> None:
-        self._site = Site.of(spec, operator_id)
+    contested = frozenset({POLICY})
+
+    def __init__(self, spec: BrokerSpec, operator_id: str, max_policies: int = MAX_POLICIES) -> None:
+        self._site = Site.of(spec, operator_id, max_policies)
 
     def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
         """See `brokers.base.Driver.compile`."""
@@ -99,9 +113,14 @@ class RabbitMQDriver:
                 return queues.withdraw(subject)
 
     def assemble(
-        self, rid: ResourceId, parts: Sequence[Part], observed: Resource | None, held_names: Collection[str]
+        self,
+        rid: ResourceId,
+        parts: Sequence[Part],
+        picture: Mapping[ResourceId, Resource],
+        held_names: Collection[str],
     ) -> Assembled:
         """See `brokers.base.Driver.assemble`."""
+        observed = picture.get(rid)
         if rid.kind == PERMISSION:
             found = observed if isinstance(observed, Permission) else None
             return assemble_permission(rid.path[0], parts, found, held_names)
@@ -110,7 +129,13 @@ class RabbitMQDriver:
         asserted = [part for part in parts if part.mode is Mode.ASSERT]
         if asserted:
             content = min(asserted, key=lambda part: part.since).content if len(asserted) > 1 else asserted[0].content
-            return users.assembled(content, observed, self._site) if isinstance(content, User) else Assembled(content)
+            match content:
+                case User():
+                    return users.assembled(content, observed, self._site)
+                case policies.Demand():
+                    return policies.assembled(content, picture)
+                case _:
+                    return Assembled(content)
         if not parts or self._is_foreign(observed):
             return Assembled(None, held=True)
         return Assembled(None, removal=next((p.content for p in parts if p.content is not None), None))
@@ -122,6 +147,8 @@ class RabbitMQDriver:
                 return users.is_foreign(observed, self._site)
             case Exchange():
                 return observed.type not in (_ENTRIES if main_of(observed.name) != observed.name else _TOPICS)
+            case Policy():
+                return not policies.is_ours(observed)
             case _:
                 return False
 
@@ -132,6 +159,12 @@ class RabbitMQDriver:
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """See `brokers.base.Driver.diff`."""
         return diff(desired, observed)
+
+    def hindered(
+        self, wanted: Sequence[Resource], picture: Mapping[ResourceId, Resource]
+    ) -> Mapping[ResourceId, Problem]:
+        """See `brokers.base.Driver.hindered`."""
+        return shadows.hindered(wanted, picture, self._site.max_policies)
 
     def stage(self, change: Change) -> int:
         """See `brokers.base.Driver.stage`."""

@@ -10,6 +10,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     Binding,
     Exchange,
     Permission,
+    Policy,
     Queue,
     User,
     plain_arguments,
@@ -40,6 +41,8 @@ def object_path(vhost: str, rid: ResourceId) -> str:
         case "Binding":
             source, kind, destination = rid.path[:3]
             return path("bindings", vhost, "e", source, kind[0], destination)
+        case "Policy":
+            return path("policies", vhost, rid.path[0])
         case "User":
             return path("users", rid.path[0])
         case "Permission":
@@ -72,6 +75,13 @@ def body_of(resource: Resource) -> dict[str, Any]:
             }
         case Binding():
             return {"routing_key": resource.routing_key, "arguments": plain_arguments(resource.arguments)}
+        case Policy():
+            return {
+                "pattern": resource.pattern,
+                "apply-to": resource.apply_to,
+                "priority": resource.priority,
+                "definition": plain_arguments(resource.definition),
+            }
         case User():
             if resource.password is None:
                 raise ValueError("a user is written with its password only")

@@ -6,6 +6,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     Binding,
     Exchange,
     Permission,
+    Policy,
     Queue,
     User,
 )
@@ -40,6 +41,9 @@ def _thing(resource: Resource, action: Action) -> str:
         case Binding():
             key = f" with key {resource.routing_key}" if resource.routing_key else ""
             return f"binding {resource.source} → {resource.destination}{key}"
+        case Policy():
+            stated = ", ".join(f"{key} {value}" for key, value in resource.definition)
+            return f"policy {resource.name} ({stated})"
         case User():
             return f"user {resource.name}"
         case Permission():

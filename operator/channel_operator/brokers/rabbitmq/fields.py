@@ -25,8 +25,8 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "rabbitmq.vhost": BROKER,
     "rabbitmq.clients.addresses": OPERATOR,
     "rabbitmq.clients.streamAddresses": OPERATOR,
-    "rabbitmq.settings": f"Arguments: {BROKER}; Policy: {NOT_YET}",
-    "rabbitmq.policyPriority": _UNUSED,
+    "rabbitmq.settings": BROKER,
+    "rabbitmq.policyPriority": BROKER,
     "rabbitmq.onRevoke": BROKER,
     "rabbitmq.certificateLogin": _UNUSED,
     "kafka.bootstrapServers": NOT_YET,
@@ -112,7 +112,7 @@ _QUEUE_FIELDS: Final[dict[str, str]] = {
     "consumers.name": BROKER,
     "consumers.namespace": BROKER,
     "rabbitmq.type": BROKER,
-    "rabbitmq.settings": f"Arguments: {BROKER}; Policy: {NOT_YET}",
+    "rabbitmq.settings": BROKER,
     "rabbitmq.maxPriority": f"Classic: {BROKER}; Quorum: Refused: UnsupportedByBroker",
 }
 

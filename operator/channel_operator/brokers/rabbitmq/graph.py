@@ -10,6 +10,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
     EXCHANGE,
     PERMISSION,
+    POLICY,
     QUEUE,
     USER,
     Binding,
@@ -57,10 +58,10 @@ def is_dead_letter_queue(rid: ResourceId) -> bool:
 def stage(change: Change) -> int:
     """Order the writes, in the fewest rounds that keep what is referred to ahead of what refers to it.
 
-    Building: users, dead-letter queues and their exchanges (0); queues and their entry exchanges, bindings of dead
-    letters, rights (1); entry bindings (2), so that no message comes in before its dead letter has a place. A queue
-    without dead letters takes two rounds. Taking away: users and rights that shrink (3),
-    rights that end (4), queues (5), bindings (6), exchanges and dead-letter queues (7).
+    Building: users, policies, dead-letter queues and their exchanges (0); queues and their entry exchanges, bindings
+    of dead letters, rights (1); entry bindings (2), so that no message comes in before its dead letter has a place. A
+    queue without dead letters takes two rounds. Taking away: users and rights that shrink (3),
+    rights that end (4), queues (5), bindings (6), exchanges, policies and dead-letter queues (7).
     """
     rid = change.id
     if change.action is Action.DELETE or change.narrows:
@@ -133,4 +134,4 @@ def marked_users(observed: Mapping[ResourceId, Resource], tag: str) -> list[Reso
 
 def name_of(rid: ResourceId) -> str | None:
     """Return the name of what has one of its own."""
-    return rid.path[0] if rid.kind in {QUEUE, EXCHANGE, USER} else None
+    return rid.path[0] if rid.kind in {QUEUE, EXCHANGE, POLICY, USER} else None

@@ -15,12 +15,14 @@ from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
     EXCHANGE,
     PERMISSION,
+    POLICY,
     QUEUE,
     QUEUE_TYPE,
     USER,
     Binding,
     Exchange,
     Permission,
+    Policy,
     Queue,
     User,
     arguments_of,
@@ -134,6 +136,13 @@ def _binding(entry: Mapping[str, Any]) -> Binding | None:
     return Binding(source, destination, str(kind), key, arguments_of(entry.get("arguments")))
 
 
+def _policy(entry: Mapping[str, Any]) -> Policy | None:
+    name, pattern, priority = entry.get("name"), entry.get("pattern"), entry.get("priority")
+    if not isinstance(name, str) or not isinstance(pattern, str) or not isinstance(priority, int):
+        return None
+    return Policy(name, pattern, str(entry.get("apply-to") or "all"), priority, arguments_of(entry.get("definition")))
+
+
 def _user(entry: Mapping[str, Any]) -> User | None:
     name, tags = entry.get("name"), entry.get("tags")
     if not isinstance(name, str):
@@ -156,7 +165,14 @@ def _permission(entry: Mapping[str, Any]) -> Permission | None:
     return Permission(*(str(text) for text in texts))
 
 
-_PARSERS: Final = {QUEUE: _queue, EXCHANGE: _exchange, BINDING: _binding, USER: _user, PERMISSION: _permission}
+_PARSERS: Final = {
+    QUEUE: _queue,
+    EXCHANGE: _exchange,
+    BINDING: _binding,
+    POLICY: _policy,
+    USER: _user,
+    PERMISSION: _permission,
+}
 
 
 def _parsed(kind: str, entries: Any) -> Iterator[tuple[ResourceId, Resource]]:
@@ -167,11 +183,11 @@ def _parsed(kind: str, entries: Any) -> Iterator[tuple[ResourceId, Resource]]:
             yield resource.id, resource
 
 
-_SECTIONS: Final = ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindings"))
+_SECTIONS: Final = ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindings"), (POLICY, "policies"))
 
 
 async def observe_vhost(client: ManagementClient) -> dict[ResourceId, Resource]:
-    """Read queues, exchanges and bindings of the virtual host: one call, three where its name is not ASCII."""
+    """Read queues, exchanges, bindings and policies of the virtual host: one call, four where it is not ASCII."""
     defined = await _definitions(client) if client.vhost.isascii() else await _lists(client)
     found: dict[ResourceId, Resource] = {}
     for kind, section in _SECTIONS:
@@ -263,6 +279,8 @@ async def read_one(client: ManagementClient, rid: ResourceId) -> Resource | None
             target = path("queues", client.vhost, rid.path[0]) + "?disable_stats=true&enable_queue_totals=false"
         case "Exchange":
             target = path("exchanges", client.vhost, rid.path[0])
+        case "Policy":
+            target = path("policies", client.vhost, rid.path[0])
         case "User":
             target = path("users", rid.path[0])
         case "Permission":

@@ -10,6 +10,8 @@ from channel_operator.brokers.rabbitmq import delivery
 from channel_operator.brokers.rabbitmq.access import Access
 from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, withdrawn
+from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
+from channel_operator.brokers.rabbitmq.resources import policy_id
 from channel_operator.brokers.rabbitmq.settings import effective
 from channel_operator.brokers.rabbitmq.site import Site
 from channel_operator.brokers.rabbitmq.support import client_enforced, consumed_problems, enforcement
@@ -25,21 +27,23 @@ def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) ->
     names = ChannelNames.of(subject.name)
     dead = delivery.dead_letters(names, spec, resolved.dead_letter)
     notes = enforcement(spec, capabilities, dead_letters_to=_target(resolved))
-    problems = consumed_problems(spec, resolved.stated, capabilities, default_settings=site.rabbitmq.settings)
+    problems = consumed_problems(spec, resolved.stated, capabilities)
     if spec.require_broker_enforcement:
         problems += client_enforced(notes)
     if problems:
         return refused(hold(subject, site), problems)
     read = names.queues(delivery.shards_of(spec))
+    queues = delivery.queues(names, spec, resolved.stated)
     wanted: list[Resource] = [
         delivery.entry_exchange(names, spec),
-        *delivery.queues(names, spec, resolved.stated),
+        *queues,
         *delivery.feeds(names, spec),
         *dead.wanted,
     ]
     access = {Role.PRODUCER: Access(write=frozenset({names.entry})), **delivery.consumer_access(names, spec)}
     parts = [asserted(one, subject) for one in wanted]
     parts += withdrawn(dead.unwanted, subject)
+    parts.append(part_for(names.queue, queues, spec, subject, priority=site.rabbitmq.policy_priority))
     parts += granted(resolved.grants, access, subject)
     return Compiled(
         tuple(parts),
@@ -56,7 +60,7 @@ def hold(subject: Subject, site: Site) -> Compiled:
     names, shards = ChannelNames.of(subject.name), delivery.shards_of(subject.spec)
     read = names.queues(shards)
     return Compiled(
-        held(names.main_ids(shards) + names.dead_ids, subject),
+        held((*names.main_ids(shards), *names.dead_ids, policy_id(policy_name(names.queue))), subject),
         names=frozenset({names.queue}),
         address=_address(names, read, site),
         coordinates=_coordinates(names, read),
@@ -66,14 +70,15 @@ def hold(subject: Subject, site: Site) -> Compiled:
 def withdraw(subject: Subject) -> Compiled:
     """Return the parts of a deleted Queue.
 
-    A retained queue keeps its exchanges and bindings too: it stays the channel it was, so a manifest that comes back
-    finds everything in place, and whoever else publishes to it loses nothing.
+    A retained queue keeps its exchanges, bindings and policy too: it stays the channel it was, so a manifest that comes
+    back finds everything in place, and whoever else publishes to it loses nothing.
     """
     names = ChannelNames.of(subject.name)
     if subject.removal is None:
         return Compiled((), names=frozenset({names.queue}))
     ids = names.main_ids(delivery.shards_of(subject.spec)) + names.dead_ids
-    return Compiled(tuple(withdrawn(ids, subject)), names=frozenset({names.queue}))
+    parts = [*withdrawn(ids, subject), *withdrawal(names.queue, subject)]
+    return Compiled(tuple(parts), names=frozenset({names.queue}))
 
 
 def _target(resolved: ResolvedQueue) -> str | None:

@@ -1,4 +1,4 @@
-"""RabbitMQ's native objects as values: queue, exchange, binding, user, permission.
+"""RabbitMQ's native objects as values: queue, exchange, binding, policy, user, permission.
 
 Decides what identifies each object and what it is called in an id. Never decides what should exist, and does no I/O.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "FANOUT",
     "HASH_HEADER",
     "PERMISSION",
+    "POLICY",
     "QUEUE",
     "QUEUE_TYPE",
     "TOPIC",
@@ -25,6 +26,7 @@ __all__ = [
     "Binding",
     "Exchange",
     "Permission",
+    "Policy",
     "Queue",
     "User",
     "arguments_of",
@@ -32,6 +34,7 @@ __all__ = [
     "exchange_id",
     "permission_id",
     "plain_arguments",
+    "policy_id",
     "queue_id",
     "user_id",
 ]
@@ -39,6 +42,7 @@ __all__ = [
 QUEUE: Final = "Queue"
 EXCHANGE: Final = "Exchange"
 BINDING: Final = "Binding"
+POLICY: Final = "Policy"
 USER: Final = "User"
 PERMISSION: Final = "Permission"
 
@@ -96,6 +100,11 @@ def binding_id(
     return ResourceId(BINDING, (source, kind, destination, routing_key, stated))
 
 
+def policy_id(name: str) -> ResourceId:
+    """Return the id of a policy of the vhost."""
+    return ResourceId(POLICY, (name,))
+
+
 def user_id(name: str) -> ResourceId:
     """Return the id of a user of the cluster."""
     return ResourceId(USER, (name,))
@@ -107,7 +116,10 @@ def permission_id(user: str) -> ResourceId:
 
 
 class Queue(NamedTuple):
-    """A queue. `flexible`: arguments the manifest does not state itself, so an existing queue may differ in them."""
+    """A queue. `flexible`: arguments the manifest does not state itself, so an existing queue may differ in them.
+
+    `by_policy`: what its declaration leaves to its policy, under the names of arguments.
+    """
 
     name: str
     type: str
@@ -115,6 +127,7 @@ class Queue(NamedTuple):
     auto_delete: bool = False
     arguments: Arguments = ()
     flexible: frozenset[str] = frozenset()
+    by_policy: Arguments = ()
 
     @property
     def id(self) -> ResourceId:
@@ -171,6 +184,26 @@ class Binding(NamedTuple):
     @property
     def holds_data(self) -> bool:
         """A binding only routes."""
+        return False
+
+
+class Policy(NamedTuple):
+    """A policy. `apply_to`: quorum_queues, classic_queues, streams, queues, exchanges or all; `definition` by key."""
+
+    name: str
+    pattern: str
+    apply_to: str
+    priority: int
+    definition: Arguments
+
+    @property
+    def id(self) -> ResourceId:
+        """`Policy <name>`."""
+        return ResourceId(POLICY, (self.name,))
+
+    @property
+    def holds_data(self) -> bool:
+        """A policy only says how."""
         return False
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from channel_operator.api.common import Overflow, QueueType
+from channel_operator.api.common import Overflow, QueueType, SettingsMode
 from channel_operator.api.delivery import DeadLetterStrategy, Ordering
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.values import bytes_of, seconds
+from channel_operator.brokers.rabbitmq.arguments import by_policy
 from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.resources import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT, QUEUE_TYPE, Queue
 
@@ -18,6 +19,7 @@ __all__ = [
     "dead_letter_queue",
     "effective",
     "is_classic",
+    "left_to_policy",
     "main_queue",
     "queue_type",
 ]
@@ -152,7 +154,13 @@ def main_queue(names: ChannelNames, spec: Consumed, stated: Consumed) -> Queue:
         arguments[name] = value
         if value_in(stated) is None:
             flexible.add(name)
-    return Queue(names.queue, native_type, arguments=tuple(sorted(arguments.items())), flexible=frozenset(flexible))
+    found = Queue(names.queue, native_type, arguments=tuple(sorted(arguments.items())), flexible=frozenset(flexible))
+    return by_policy(found) if left_to_policy(spec) else found
+
+
+def left_to_policy(spec: Consumed) -> bool:
+    """Whether its settings are left to a policy; the Broker's default is in the spec already."""
+    return spec.rabbitmq is not None and spec.rabbitmq.settings is SettingsMode.POLICY
 
 
 def dead_letter_queue(names: ChannelNames) -> Queue:
@@ -163,8 +171,13 @@ def dead_letter_queue(names: ChannelNames) -> Queue:
 def effective(spec: Consumed, stated: Consumed) -> Mapping[str, Any]:
     """Return what a default decided, in the words of the manifest, for `status.effective`."""
     found: dict[str, Any] = {}
+    native: dict[str, Any] = {}
     if stated.rabbitmq is None or stated.rabbitmq.type is None:
-        found["rabbitmq"] = {"type": str(queue_type(spec))}
+        native["type"] = str(queue_type(spec))
+    if stated.rabbitmq is None or stated.rabbitmq.settings is None:
+        native["settings"] = str(SettingsMode.POLICY if left_to_policy(spec) else SettingsMode.ARGUMENTS)
+    if native:
+        found["rabbitmq"] = native
     if stated.retry is None and spec.retry is not None:
         found["retry"] = _shown_retry(spec)
     if stated.limits is None and spec.limits is not None:

@@ -6,10 +6,14 @@ from typing import Final
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.connection import RabbitMQ
 
-__all__ = ["TAG_PREFIX", "Site"]
+__all__ = ["MAX_POLICIES", "TAG_PREFIX", "Site"]
 
 TAG_PREFIX: Final = "channel-operator-"
 """Users made by an operator carry this tag with its id; a tag of this kind grants nothing on RabbitMQ."""
+
+
+MAX_POLICIES: Final = 100
+"""Policies of ours on one virtual host unless the operator is told otherwise: each slows the broker down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +24,11 @@ class Site:
     rabbitmq: RabbitMQ
     tag: str
     """The mark of users made by this operator."""
+    max_policies: int = MAX_POLICIES
 
     @classmethod
-    def of(cls, spec: BrokerSpec, operator_id: str) -> "Site":
+    def of(cls, spec: BrokerSpec, operator_id: str, max_policies: int = MAX_POLICIES) -> "Site":
         """Raise ValueError for a Broker of another type."""
         if spec.rabbitmq is None:
             raise ValueError("the Broker is not of type RabbitMQ")
-        return cls(spec, spec.rabbitmq, TAG_PREFIX + operator_id)
+        return cls(spec, spec.rabbitmq, TAG_PREFIX + operator_id, max_policies)

@@ -6,7 +6,7 @@ Decides refusals and enforcement notes beyond those that a Queue has too (delive
 from collections.abc import Iterator
 from typing import Final
 
-from channel_operator.api.common import Overflow, SettingsMode
+from channel_operator.api.common import Overflow
 from channel_operator.api.delivery import Ordering
 from channel_operator.api.reasons import Reason
 from channel_operator.api.subscription import StartPosition, SubscriptionSpec
@@ -20,11 +20,9 @@ _LONGEST_KEY: Final = 255
 """Bytes of a routing key: AMQP 0-9-1 sends it as a short string."""
 
 
-def subscription_problems(
-    resolved: ResolvedSubscription, capabilities: Capabilities, *, default_settings: SettingsMode
-) -> tuple[Problem, ...]:
+def subscription_problems(resolved: ResolvedSubscription, capabilities: Capabilities) -> tuple[Problem, ...]:
     """Return why this subscription cannot be had here; each field is judged by itself."""
-    shared = consumed_problems(resolved.spec, resolved.stated, capabilities, default_settings=default_settings)
+    shared = consumed_problems(resolved.spec, resolved.stated, capabilities)
     return (*shared, *_of_its_own(resolved.spec))
 
 

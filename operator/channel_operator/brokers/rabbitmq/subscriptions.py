@@ -10,7 +10,8 @@ from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.brokers.rabbitmq import delivery
 from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, withdrawn
-from channel_operator.brokers.rabbitmq.resources import Binding, queue_id
+from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
+from channel_operator.brokers.rabbitmq.resources import Binding, policy_id, queue_id
 from channel_operator.brokers.rabbitmq.settings import effective
 from channel_operator.brokers.rabbitmq.site import Site
 from channel_operator.brokers.rabbitmq.subscription_rules import subscription_enforcement, subscription_problems
@@ -30,15 +31,17 @@ def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilit
     names = ChannelNames.of(subject.name)
     dead = delivery.dead_letters(names, spec, resolved.dead_letter)
     notes = subscription_enforcement(resolved, capabilities)
-    problems = subscription_problems(resolved, capabilities, default_settings=site.rabbitmq.settings)
+    problems = subscription_problems(resolved, capabilities)
     if spec.require_broker_enforcement:
         problems += client_enforced(notes)
     if problems:
         return refused(hold(subject, site), problems)
     bindings = _bindings(subject)
-    wanted: list[Resource] = [*delivery.queues(names, spec, resolved.stated), *_way_in(names, spec), *bindings]
+    queues = delivery.queues(names, spec, resolved.stated)
+    wanted: list[Resource] = [*queues, *_way_in(names, spec), *bindings]
     parts = [asserted(one, subject) for one in (*wanted, *dead.wanted)]
     parts += withdrawn(dead.unwanted, subject)
+    parts.append(part_for(names.queue, queues, spec, subject, priority=site.rabbitmq.policy_priority))
     parts += unfed(_told_bindings(subject) - {binding.id for binding in bindings}, subject)
     parts += granted(resolved.grants, delivery.consumer_access(names, spec), subject)
     read = names.queues(delivery.shards_of(spec))
@@ -64,7 +67,7 @@ def deny(subject: Subject, site: Site) -> Compiled:
 
 def _kept(subject: Subject, site: Site, bindings: Sequence[Any]) -> Compiled:
     names, read = ChannelNames.of(subject.name), _read(subject)
-    ids = [*names.main_ids(delivery.shards_of(subject.spec)), *names.dead_ids]
+    ids = [*names.main_ids(delivery.shards_of(subject.spec)), *names.dead_ids, policy_id(policy_name(names.queue))]
     return Compiled(
         (*held(ids, subject), *bindings),
         names=frozenset({names.queue}),
@@ -82,7 +85,7 @@ def withdraw(subject: Subject) -> Compiled:
     ids = [*map(queue_id, _read(subject)), *names.dead_ids]
     if isinstance(subject.spec, SubscriptionSpec):
         ids += [one.id for one in _way_in(names, subject.spec)]
-    gone = withdrawn(ids, subject) if subject.removal is not None else []
+    gone = [*withdrawn(ids, subject), *withdrawal(names.queue, subject)] if subject.removal is not None else []
     return Compiled((*gone, *unfed(_all_bindings(subject), subject)), names=frozenset({names.queue}))
 
 

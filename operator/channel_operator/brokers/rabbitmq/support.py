@@ -3,10 +3,9 @@
 Decides refusals and the enforcement notes of an accepted spec. Never builds an object.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from channel_operator.api.brokeruser import AuthenticationType, BrokerUserSpec
-from channel_operator.api.common import SettingsMode
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.delivery_rules import delivery_notes, delivery_problems
 from channel_operator.brokers.rabbitmq.settings import Consumed
@@ -24,18 +23,9 @@ def _not_yet(field: str, what: str) -> Problem:
     )
 
 
-def _settings(spec: Consumed, default_settings: SettingsMode) -> Iterator[Problem]:
-    stated_settings = spec.rabbitmq.settings if spec.rabbitmq else None
-    if (stated_settings or default_settings) is SettingsMode.POLICY:
-        origin = "" if stated_settings else " (the Broker's spec.rabbitmq.settings)"
-        yield _not_yet("spec.rabbitmq.settings", f"Policy{origin}")
-
-
-def consumed_problems(
-    spec: Consumed, stated: Consumed, capabilities: Capabilities, *, default_settings: SettingsMode
-) -> tuple[Problem, ...]:
+def consumed_problems(spec: Consumed, stated: Consumed, capabilities: Capabilities) -> tuple[Problem, ...]:
     """Return why this Queue or Subscription cannot be had here; each field is judged by itself."""
-    problems = [*delivery_problems(spec, stated, capabilities), *_settings(spec, default_settings)]
+    problems = list(delivery_problems(spec, stated, capabilities))
     if spec.dead_letter is not None and spec.dead_letter.queue_ref is not None:
         problems.append(_not_yet("spec.deadLetter.queueRef", "another Queue as the dead-letter queue"))
     return (*problems, *no_kafka(spec.kafka, capabilities))
