@@ -64,8 +64,8 @@ def test_a_queue_with_other_arguments_is_refused_by_each_of_them(site: Site) -> 
     stalled = condition(found, "Stalled")
     assert stalled is not None
     assert stalled["message"] == (
-        f"Queue {shop}.orders exists on the broker already and does not fit: x-delivery-limit 3 → 9; "
-        "x-max-length 5 → 100. Make the manifest match it, choose another name, or delete it at the broker."
+        f"Queue {shop}.orders exists on the broker already and does not fit: spec.retry.maxDeliveries 4 → 10; "
+        "spec.limits.maxMessages 5 → 100. Make the manifest match it, choose another name, or delete it at the broker."
     )
     assert _declared(site, f"{shop}.orders") == before
 
@@ -144,8 +144,8 @@ def test_what_the_broker_cannot_change_is_told_and_the_queue_goes_on_as_it_was(s
     assert stalled is not None
     assert stalled["message"] == (
         f"Queue {shop}.orders differs from the manifest and the broker cannot change it in place: "
-        "x-max-length 10 → 20; x-message-ttl none → 3600000. Take the change back, or delete the object at the broker "
-        "once it is empty to have it made anew."
+        "spec.limits.maxMessages 10 → 20. Take the change back, or annotate with "
+        "channel-operator.dev/recreate: IfEmpty to have it replaced once it is empty and unused."
     )
     assert kstatus([found])[0]["status"] == "Failed"
     assert _declared(site, f"{shop}.orders") == before

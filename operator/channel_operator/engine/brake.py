@@ -121,7 +121,7 @@ class Brake:
             return False
         if part.mode is Mode.KEEP:
             return driver.gives(part, observed)
-        assembled = driver.assemble(part.id, [part], observed, ())
+        assembled = driver.assemble(part.id, [part], {part.id: observed}, ())
         return assembled.resource is None and not assembled.held
 
     # -- the verdict ---------------------------------------------------------------------------------------------
