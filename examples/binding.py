@@ -42,6 +42,7 @@ class Delivery(NamedTuple):
     redelivered: bool
     correlation_id: str | None
     reply_to: str | None
+    user_id: str | None
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,11 @@ def publish(
     *,
     correlation_id: str | None = None,
     reply_to: str | None = None,
+    user_id: str | None = None,
 ) -> None:
     """Publish persistent messages, one after the other, each confirmed by the broker and routed to a queue.
 
+    `user_id` tells the receiver who sent it; RabbitMQ refuses any other than the connection's own user.
     Raises pika's UnroutableError or NackError for the first that is not safe on the broker.
     """
     channel.confirm_delivery()
@@ -131,6 +134,7 @@ def publish(
             content_type="text/plain; charset=utf-8",
             correlation_id=correlation_id,
             reply_to=reply_to,
+            user_id=user_id,
         )
         channel.basic_publish(exchange, routing_key="", body=body.encode(), properties=properties, mandatory=True)
 
@@ -156,6 +160,7 @@ def deliveries(
                 redelivered=method.redelivered,
                 correlation_id=properties.correlation_id,
                 reply_to=properties.reply_to,
+                user_id=properties.user_id,
             )
         )
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness import examples
 from tests.harness.bindings import BindingFolder
-from tests.harness.cluster import is_ready
+from tests.harness.cluster import documents, is_ready
 from tests.harness.kubeapi import Object
 from tests.harness.site import Site, manifest
 from tests.lab.binaries import kstatus, kubectl_path
@@ -70,6 +70,24 @@ STEPS = {
             ("dead letter 'payment 12' from billing.payments, reason delivery_limit",),
         ),
     ),
+    "publish-with-async-response": (
+        Step(
+            'announce tender-3 "500 envelopes"',
+            "shop",
+            "procurement",
+            ("tender-3 published to shop.tenders, offers go to shop.offers_in",),
+            channels=2,
+        ),
+        Step("offer 120", "billing", "paper-mill", ("offered 120 for tender-3 to shop.offers_in",), channels=2),
+        Step("offer 95", "billing", "print-works", ("offered 95 for tender-3 to shop.offers_in",), channels=2),
+        Step(
+            "offers --count 2",
+            "shop",
+            "procurement",
+            ("offer for tender-3 from billing.paper-mill: 120", "offer for tender-3 from billing.print-works: 95"),
+            channels=2,
+        ),
+    ),
     "request-reply": (
         Step(
             'request basket-7 "3 apples"',
@@ -104,9 +122,10 @@ def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, 
     cluster.kubectl(
         "apply", f"-f={examples.EXAMPLES / 'namespaces.yaml'}", f"-f={examples.EXAMPLES / name / 'channels.yaml'}"
     )
+    for one in documents(examples.EXAMPLES / name / "channels.yaml"):
+        cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])
     examples_broker.purge()
     for step in STEPS[name]:
-        cluster.wait_ready("BrokerUser", step.namespace, step.user)
         binding = BindingFolder.of(cluster, step.namespace, step.user, tmp_path / step.user, channels=step.channels)
         arguments = [*shlex.split(step.command), *shlex.split(step.added)]
         done = examples.run_client(examples.EXAMPLES / name, binding.path, arguments)
@@ -191,7 +210,7 @@ def states_since_creation(versions: list[Object]) -> list[str]:
 
 
 def test_kstatus_of_every_example_goes_from_in_progress_to_current(site: Site) -> None:
-    recording = site.cluster.record("Broker", "BrokerUser", "Queue")
+    recording = site.cluster.record("Broker", "BrokerUser", "Queue", "Topic", "Subscription")
     second = Site(site.cluster, site.rabbitmq).start()
     namespaces = {"messaging": second.home, "shop": second.namespace("shop"), "billing": second.namespace("billing")}
     applied: list[tuple[str, str, str]] = [("Broker", second.home, "main")]
