@@ -1,6 +1,7 @@
 """Facts about rights on RabbitMQ that the driver relies on, proven on real brokers: where one changes, it must too."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -130,3 +131,17 @@ async def test_our_tag_grants_nothing(each: RabbitMQTarget) -> None:
         assert status(lambda: each.api("GET", "/api/overview")) == 401
     finally:
         each.rabbitmq.admin_user, each.rabbitmq.admin_password = mine
+
+
+async def test_tags_put_on_our_user_by_hand_go_and_its_password_stays(each: RabbitMQTarget) -> None:
+    """The password is not known at that moment, and a user written without one would have none."""
+    user = resolved_user(f"{each.prefix}.u", "pw")
+    scene = await settled(each, user)
+    about = f"/api/users/{user.subject.name}"
+    found = each.api("GET", about)
+    hashes = {name: found[name] for name in ("password_hash", "hashing_algorithm")}
+    each.api("PUT", about, {**hashes, "tags": ",".join([*found["tags"], "administrator"])})
+    await scene.settle(replace(user, password=None))
+    assert each.api("GET", about)["tags"] == found["tags"]
+    with each.client(user) as client:
+        assert client.connection.is_open

@@ -4,7 +4,7 @@ import pytest
 
 from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, Permission, Queue
 from channel_operator.core.model import Secret
-from tests.engine.world import world
+from tests.engine.world import TAG, world
 
 FITTING = Queue(
     "billing.invoices",
@@ -81,3 +81,39 @@ async def test_a_queue_changed_by_hand_into_what_cannot_be_mended_is_told_and_he
         await w.advance(400)
         assert w.ready(queue)
         assert w.queue("billing.invoices").type == "quorum"  # type: ignore[union-attr]
+
+
+async def test_a_tag_put_on_our_user_by_hand_is_drift_and_goes_and_the_password_stays() -> None:
+    """With the tag administrator an application could read and change everything on the broker."""
+    async with world(secrets_sweep=1e9) as w:
+        w.make_broker()
+        user = w.make_user("worker")
+        await w.start()
+        await w.advance(10)
+        password = w.kube.entries("billing", "worker-binding")["password"]
+        await w.restart()  # the password is not read again for this
+        w.put(w.user("billing.worker")._replace(tags=("administrator", TAG)))  # type: ignore[union-attr]
+        await w.advance(400)
+        found = w.user("billing.worker")
+        assert found is not None
+        assert found.tags == (TAG,)
+        assert found.password == Secret(password)
+        assert w.kube.told(user)[-1] == "DriftCorrected"
+        assert w.counts.corrected == {"User": 1}
+        assert w.ready(user)
+
+
+@pytest.mark.parametrize("tags", [(), ("administrator",)])
+async def test_a_user_that_lost_our_mark_by_hand_is_nobodys_proven_making_and_stays(tags: tuple[str, ...]) -> None:
+    async with world() as w:
+        w.make_broker()
+        user = w.make_user("worker")
+        await w.start()
+        await w.advance(10)
+        w.put(w.user("billing.worker")._replace(tags=tags))  # type: ignore[union-attr]
+        await w.advance(400)
+        assert w.user("billing.worker").tags == tags  # type: ignore[union-attr]
+        assert w.kube.condition(user) == ("False", "AdoptionRefused")
+        w.kube.delete(user)
+        await w.advance(10)
+        assert w.user("billing.worker") is not None

@@ -117,11 +117,19 @@ def test_our_user_with_another_password_gets_ours() -> None:
     assert user_difference(observed).fields == ("password",)
 
 
-@pytest.mark.parametrize("tags", [(), ("administrator",), ("channel-operator-other",), ("channel-operator-op", "x")])
+@pytest.mark.parametrize(
+    "tags", [(), ("administrator",), ("channel-operator-other",), ("channel-operator-op", "channel-operator-other")]
+)
 def test_a_user_of_another_making_is_refused(tags: tuple[str, ...]) -> None:
     difference = user_difference(User("shop.checkout", tags, None, Secret(hashed(Secret("pw"))), ""))
     assert difference.blocked
     assert difference.reason is Reason.ADOPTION_REFUSED
+
+
+def test_a_tag_put_on_our_user_by_hand_goes_again_and_counts_as_a_right_taken_away() -> None:
+    observed = User("shop.checkout", ("administrator", "channel-operator-op"), None, Secret(hashed(Secret("pw"))), "")
+    difference = user_difference(observed)
+    assert difference == (("tags without administrator",), False, None, True, False)
 
 
 def test_a_listed_user_is_adopted_without_our_mark() -> None:

@@ -22,6 +22,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     Queue,
     User,
 )
+from channel_operator.brokers.rabbitmq.site import is_made_by
 from channel_operator.core.model import Difference, Resource, Secret
 
 __all__ = ["diff", "same_password"]
@@ -91,7 +92,11 @@ def same_password(password: Secret, stored: Secret, algorithm: str) -> bool:
 
 
 def _user(desired: User, observed: User) -> Difference | None:
-    if observed.tags != desired.tags:
+    fields: tuple[str, ...] = ()
+    if observed.tags != desired.tags and any(is_made_by(tag, observed.tags) for tag in desired.tags):
+        # Somebody added them to a user of ours; left alone, a tag such as administrator would give it the broker.
+        fields = (f"tags without {', '.join(tag for tag in observed.tags if tag not in desired.tags)}",)
+    elif observed.tags != desired.tags:
         # Desired tags are the operator's mark or, for a user it may adopt, what the user has: see `assemble`.
         tags = ", ".join(observed.tags)
         why = (
@@ -101,14 +106,18 @@ def _user(desired: User, observed: User) -> Difference | None:
             "in spec.adoptableUsers"
         )
         return Difference((why,), blocked=True, reason=Reason.ADOPTION_REFUSED)
+    if not _same_login(desired, observed):
+        return Difference((*fields, "password"), narrows=bool(fields))
+    return Difference(fields, narrows=True) if fields else None
+
+
+def _same_login(desired: User, observed: User) -> bool:
     if desired.password is None:
-        return None
+        return True
     if observed.password is not None:
-        same = observed.password == desired.password
-    else:
-        stored = observed.password_hash
-        same = stored is not None and same_password(desired.password, stored, observed.algorithm)
-    return None if same else Difference(("password",))
+        return observed.password == desired.password
+    stored = observed.password_hash
+    return stored is not None and same_password(desired.password, stored, observed.algorithm)
 
 
 def _names(desired: str, observed: str) -> tuple[str, bool]:

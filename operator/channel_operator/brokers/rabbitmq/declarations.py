@@ -83,17 +83,20 @@ def body_of(resource: Resource) -> dict[str, Any]:
                 "definition": plain_arguments(resource.definition),
             }
         case User():
-            if resource.password is None:
-                raise ValueError("a user is written with its password only")
-            return {
-                "password_hash": hashed(resource.password),
-                "hashing_algorithm": _HASHING,
-                "tags": ",".join(resource.tags),
-            }
+            return {**_login(resource), "tags": ",".join(resource.tags)}
         case Permission():
             return {"configure": resource.configure, "write": resource.write, "read": resource.read}
         case _:
             raise ValueError(f"{resource.id} is no object of RabbitMQ")
+
+
+def _login(user: User) -> dict[str, str]:
+    """Return what a user logs in with; one that states nothing of it would lose its password at the broker."""
+    if user.password is not None:
+        return {"password_hash": hashed(user.password), "hashing_algorithm": _HASHING}
+    if user.password_hash is not None:
+        return {"password_hash": user.password_hash.reveal(), "hashing_algorithm": user.algorithm or _HASHING}
+    raise ValueError("a user is written with its password only")
 
 
 def listed(resource: Exchange | Binding) -> tuple[str, dict[str, Any]]:

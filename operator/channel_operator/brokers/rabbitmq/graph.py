@@ -19,6 +19,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     permission_id,
     queue_id,
 )
+from channel_operator.brokers.rabbitmq.site import is_made_by
 from channel_operator.core.model import (
     Action,
     Change,
@@ -123,10 +124,10 @@ def attached(rid: ResourceId, observed: Mapping[ResourceId, Resource]) -> list[R
 
 
 def marked_users(observed: Mapping[ResourceId, Resource], tag: str) -> list[ResourceId]:
-    """Find the users that carry a tag, each with its permission."""
+    """Find the users that the operator with this tag made, each with its permission."""
     found = []
     for rid, resource in observed.items():
-        if isinstance(resource, User) and tag in resource.tags:
+        if isinstance(resource, User) and is_made_by(tag, resource.tags):
             found.append(rid)
             found += attached(rid, observed)
     return found

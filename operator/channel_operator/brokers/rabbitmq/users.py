@@ -6,7 +6,7 @@ Decides its native objects, and whose a user is that was there before. Never dec
 from channel_operator.brokers.rabbitmq.access import Access
 from channel_operator.brokers.rabbitmq.parts import asserted, held, refused, withdrawn
 from channel_operator.brokers.rabbitmq.resources import User, permission_id, user_id
-from channel_operator.brokers.rabbitmq.site import Site
+from channel_operator.brokers.rabbitmq.site import Site, is_made_by
 from channel_operator.brokers.rabbitmq.support import user_problems
 from channel_operator.core.accepted import Compiled, ResolvedUser, Subject
 from channel_operator.core.model import Assembled, Mode, Part, Resource, ResourceId
@@ -43,6 +43,10 @@ def assembled(wanted: User, observed: Resource | None, site: Site) -> Assembled:
     """Settle what depends on the user that is there: a mark that an adopted user has not, an unread password."""
     if not isinstance(observed, User):
         return Assembled(wanted, held=wanted.password is None)
+    if wanted.password is None:
+        wanted = wanted._replace(
+            password=observed.password, password_hash=observed.password_hash, algorithm=observed.algorithm
+        )
     if not observed.tags and wanted.name in site.spec.adoptable_users:
         return Assembled(wanted._replace(tags=()))
     return Assembled(wanted)
@@ -50,4 +54,4 @@ def assembled(wanted: User, observed: Resource | None, site: Site) -> Assembled:
 
 def is_foreign(observed: User, site: Site) -> bool:
     """Whether a withdrawal must not touch the user that is there: it was adopted, or is somebody else's."""
-    return observed.tags != (site.tag,)
+    return not is_made_by(site.tag, observed.tags)

@@ -27,7 +27,7 @@ from channel_operator.brokers.rabbitmq.observe import (
     read_one,
 )
 from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
-from channel_operator.brokers.rabbitmq.site import TAG_PREFIX
+from channel_operator.brokers.rabbitmq.site import TAG_PREFIX, is_made_by
 from channel_operator.core.model import (
     Action,
     Change,
@@ -144,9 +144,12 @@ class Writer:
             self._check_user(found)
             if diff(wanted, found) is None:
                 return wanted
+            if wanted.password is None:
+                # What it logs in with is right as it is, and is stated again: left out, the broker would clear it.
+                wanted = wanted._replace(password_hash=found.password_hash, algorithm=found.algorithm)
         elif not wanted.tags:
             raise Retry(f'user "{wanted.name}", which was there to be adopted, is gone', after=0.0)
-        if wanted.password is None:
+        elif wanted.password is None:
             raise Retry(f'the password of user "{wanted.name}" is not known yet')
         answer = await self._client.write(
             "put_user", "PUT", object_path(self._client.vhost, change.id), body_of(wanted)
@@ -158,7 +161,7 @@ class Writer:
     def _is_ours(self, user: User) -> bool:
         if user.name == self._client.username:
             return False
-        return user.tags == (self._tag,) or (not user.tags and user.name in self._adoptable)
+        return is_made_by(self._tag, user.tags) or (not user.tags and user.name in self._adoptable)
 
     def _check_user(self, user: User) -> None:
         """Raise Blocked (AdoptionRefused) for a user that this operator neither made nor may adopt."""
@@ -228,7 +231,7 @@ class Writer:
         found = await read_one(self._client, rid)
         if not isinstance(found, User):
             return None
-        if found.tags != (self._tag,) or found.name == self._client.username:
+        if not is_made_by(self._tag, found.tags) or found.name == self._client.username:
             return _Kept(found)
         await self._remove(rid)
         return None
