@@ -21,6 +21,7 @@ from channel_operator.brokers.rabbitmq.resources import Queue, User, queue_id
 from channel_operator.brokers.registry import create_driver, open_session
 from channel_operator.core.accepted import (
     Compiled,
+    Credential,
     Resolved,
     ResolvedUser,
     Subject,
@@ -243,7 +244,8 @@ class RabbitMQTarget:
     def client(self, user: ResolvedUser | None = None) -> Client:
         """Connect as a BrokerUser, by default as the administrator."""
         who = user or resolved_user(self.rabbitmq.admin_user, self.rabbitmq.admin_password)
-        return Client(self.driver.binding(who, channels=[], ca=self.rabbitmq.ca_pem))
+        login = who.logins[0]
+        return Client(self.driver.binding(login.name, Credential(login.password), channels=[], ca=self.rabbitmq.ca_pem))
 
     def away(self, *, is_away: bool) -> None:
         """See Target: the broker itself is frozen, so that connections stay open and nothing answers."""

@@ -7,7 +7,7 @@ from typing import Any
 import pika
 import pytest
 
-from channel_operator.core.accepted import Role
+from channel_operator.core.accepted import Login, Role
 from tests.contract.targets import RabbitMQTarget, Scene
 from tests.harness.waiting import wait_until
 from tests.lab.management import ManagementError
@@ -141,7 +141,7 @@ async def test_tags_put_on_our_user_by_hand_go_and_its_password_stays(each: Rabb
     found = each.api("GET", about)
     hashes = {name: found[name] for name in ("password_hash", "hashing_algorithm")}
     each.api("PUT", about, {**hashes, "tags": ",".join([*found["tags"], "administrator"])})
-    await scene.settle(replace(user, password=None))
+    await scene.settle(replace(user, logins=(Login(user.subject.name),)))
     assert each.api("GET", about)["tags"] == found["tags"]
     with each.client(user) as client:
         assert client.connection.is_open

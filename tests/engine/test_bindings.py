@@ -172,14 +172,3 @@ async def test_a_changed_client_address_of_the_broker_reaches_every_secret_and_n
         assert {w.kube.entries("billing", f"{user.name}-binding")["host"] for user in users} == {"other"}
         assert w.ready(*users)
         assert w.kube.written(written)[Write("secret", users[0])] == 1
-
-
-async def test_a_user_with_what_the_driver_cannot_do_yet_is_refused_by_name() -> None:
-    async with world() as w:
-        w.make_broker()
-        user = w.make_user("worker", rotation={"every": "720h", "overlap": "24h"})
-        await w.start()
-        assert w.kube.condition(user) == ("False", "UnsupportedByBroker")
-        assert w.kube.message(user).startswith("spec.rotation: ")
-        assert w.user("billing.worker") is None
-        assert ("billing", "worker-binding") not in w.kube.secrets

@@ -61,8 +61,8 @@ async def test_a_disabled_object_with_the_name_of_another_holds_nothing_of_it() 
 
 @pytest.mark.parametrize(
     ("annotations", "fields"),
-    [({"reconcile": "Disabled"}, {}), ({}, {"rotation": {"every": "720h", "overlap": "24h"}})],
-    ids=["disabled", "unsupported"],
+    [({"reconcile": "Disabled"}, {}), ({}, {"rotation": {"every": "1h", "overlap": "24h"}})],
+    ids=["disabled", "invalid"],
 )
 @pytest.mark.parametrize("forged", [True, False])
 async def test_a_user_on_hold_loses_what_a_channel_takes_back_and_gains_nothing(

@@ -8,7 +8,7 @@ import pytest
 
 from channel_operator.api.reasons import Reason
 from channel_operator.core.model import Secret
-from channel_operator.engine.bindings import ISSUED_AT
+from channel_operator.engine.credentials import ISSUED_AT
 from channel_operator.errors import Blocked
 from channel_operator.kube.client import Rejected
 from tests.engine.world import world

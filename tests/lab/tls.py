@@ -80,15 +80,17 @@ class CertificateAuthority:
         return cls(builder.sign(key, hashes.SHA256()), key)
 
     def issue(
-        self, common_name: str, hosts: Sequence[str] = LOOPBACK, *, valid: dt.timedelta = _VALIDITY
+        self, subject: str | x509.Name, hosts: Sequence[str] = LOOPBACK, *, valid: dt.timedelta = _VALIDITY
     ) -> Certificate:
         """Sign a certificate for server and client use.
 
-        `hosts` become subject alternative names (DNS names and IP addresses). A negative `valid` makes an expired one.
+        A plain `subject` is its common name. `hosts` become subject alternative names (DNS names and IP addresses).
+        A negative `valid` makes an expired one.
         """
         key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(subject) if isinstance(subject, str) else subject
         builder = (
-            _builder(_name(common_name), self._certificate.subject, key.public_key(), valid)
+            _builder(name, self._certificate.subject, key.public_key(), valid)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),

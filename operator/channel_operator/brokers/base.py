@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from channel_operator.api.broker import BrokerSpec
-from channel_operator.core.accepted import Compiled, Resolved, Subject
+from channel_operator.core.accepted import Compiled, Credential, Resolved, Subject
 from channel_operator.core.model import (
     Assembled,
     Capabilities,
@@ -135,8 +135,19 @@ class Driver(Protocol):
     def name_of(self, rid: ResourceId) -> str | None:
         """Return the native name for the orphan count, None for what has none of its own (bindings, rights)."""
 
-    def binding(self, user: Resolved, *, channels: Sequence[Mapping[str, Any]], ca: str | None) -> Mapping[str, str]:
-        """Return the entries of a user's binding Secret (Service Binding), password included."""
+    def login_id(self, username: str) -> ResourceId:
+        """Return the id of a native user."""
+
+    def principal(self, certificate: str) -> str:
+        """Return the user name that the broker takes from a client certificate, a PEM chain that can be read.
+
+        Raises Blocked (CredentialsInvalid) when it has none of the kind that the Broker asks for.
+        """
+
+    def binding(
+        self, username: str, credential: Credential, *, channels: Sequence[Mapping[str, Any]], ca: str | None
+    ) -> Mapping[str, str]:
+        """Return the entries of a user's binding Secret (Service Binding), the credential included."""
 
     def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
         """Return what a user's status shows of its native objects: on RabbitMQ `permissionBytes`."""

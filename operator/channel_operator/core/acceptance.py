@@ -12,8 +12,9 @@ from channel_operator.api.common import ObjectRef
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.topic import TopicSpec
-from channel_operator.core import access, naming, policy
+from channel_operator.core import access, policy
 from channel_operator.core.accepted import (
+    Login,
     Resolved,
     ResolvedQueue,
     ResolvedSubscription,
@@ -24,7 +25,7 @@ from channel_operator.core.accepted import (
 )
 from channel_operator.core.access import GrantReport
 from channel_operator.core.defaults import completed
-from channel_operator.core.model import Key, Problem, Secret
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.view import Manifest, View
 
 __all__ = ["Acceptance", "accepted", "subject_of"]
@@ -39,9 +40,9 @@ class Acceptance(NamedTuple):
 
 
 def accepted(
-    manifest: Manifest, subject: Subject, broker_key: Key, broker: BrokerSpec, view: View, password: Secret | None
+    manifest: Manifest, subject: Subject, broker_key: Key, broker: BrokerSpec, view: View, logins: tuple[Login, ...]
 ) -> Acceptance:
-    """Decide for one object whose standing is settled. `password`: of a BrokerUser, where it has been read."""
+    """Decide for one object whose standing is settled. `logins`: of a BrokerUser, where they were looked up."""
     match manifest.spec:
         case QueueSpec() as stated if isinstance(subject.spec, QueueSpec):
             granted, reports = access.grants(
@@ -49,7 +50,9 @@ def accepted(
             )
             return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted), grants=reports)
         case BrokerUserSpec() as spec:
-            return Acceptance(ResolvedUser(subject, spec, password))
+            by_certificate = manifest.refs.by_certificate
+            unread = (Login(n, by_certificate=by_certificate) for n in access.usernames(manifest, broker, view))
+            return Acceptance(ResolvedUser(subject, spec, logins or tuple(unread)))
         case TopicSpec() as stated if isinstance(subject.spec, TopicSpec):
             granted, reports = access.grants(
                 [(Role.PRODUCER, stated.producers)],
@@ -69,12 +72,18 @@ def accepted(
             return Acceptance(None)
 
 
-def subject_of(manifest: Manifest, broker: BrokerSpec, view: View) -> Subject:
-    """Return what is known of an object even where its spec cannot be read."""
+def subject_of(manifest: Manifest, broker: BrokerSpec, view: View) -> Subject | None:
+    """Return what is known of an object even where its spec cannot be read.
+
+    None for a user whose certificate has not said its name.
+    """
+    name = access.native_name(manifest, broker, view)
+    if name is None:
+        return None
     topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
     return Subject(
         manifest.key,
-        naming.native_name(broker, manifest.key, manifest.refs.name),
+        name,
         manifest.since,
         policy.removal(manifest, view.namespace(manifest.key.namespace), broker),
         completed(manifest, broker),

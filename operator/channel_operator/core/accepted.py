@@ -14,8 +14,10 @@ from channel_operator.core.model import Key, Part, Problem, Removal, Secret
 
 __all__ = [
     "Compiled",
+    "Credential",
     "Enforcement",
     "Grant",
+    "Login",
     "Resolved",
     "ResolvedQueue",
     "ResolvedSubscription",
@@ -35,11 +37,40 @@ class Role(StrEnum):
 
 
 class Grant(NamedTuple):
-    """One right of one user on one channel: what the owner listed, with the reference resolved."""
+    """One right of one user on one channel: what the owner listed, with the reference resolved.
+
+    `usernames`: the native users that the user stands for at present; while credentials change there are several.
+    """
 
     user: Key
-    username: str
+    usernames: tuple[str, ...]
     role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client proves itself with: a password, or a certificate (a PEM chain) with its key.
+
+    `slot`: what the native name ends in that it is for; see `core.rotation`.
+    """
+
+    password: Secret | None = None
+    certificate: str | None = None
+    private_key: Secret | None = None
+    slot: str = ""
+
+
+class Login(NamedTuple):
+    """One native user that a BrokerUser stands for.
+
+    `password` None: not read yet, so what the broker has is taken as right; one that logs in by certificate has none.
+    `leaves`: it is a former one and goes, at once (DELETE) or when nobody is connected (DELETE_IF_EMPTY).
+    """
+
+    name: str
+    password: Secret | None = None
+    by_certificate: bool = False
+    leaves: Removal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +132,11 @@ class ResolvedSubscription:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedUser:
-    """An accepted BrokerUser. `password` None: not read yet, so what the broker has is taken as right."""
+    """An accepted BrokerUser. The first of `logins` is the one that its binding Secret names."""
 
     subject: Subject
     spec: BrokerUserSpec
-    password: Secret | None = None
+    logins: tuple[Login, ...]
 
 
 Resolved = ResolvedQueue | ResolvedTopic | ResolvedSubscription | ResolvedUser

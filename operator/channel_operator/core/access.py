@@ -11,9 +11,9 @@ from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.common import ConsentFrom, LabelSelector, NamespaceConsent, ObjectRef, Operator
 from channel_operator.api.meta import Kind
 from channel_operator.api.status import GrantState
-from channel_operator.core import naming
+from channel_operator.core import naming, rotation
 from channel_operator.core.accepted import Grant, Role
-from channel_operator.core.model import Key
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.view import Claim, Manifest, View
 
 __all__ = [
@@ -24,18 +24,20 @@ __all__ = [
     "claim_of",
     "grants",
     "lapsed",
+    "name_problem",
+    "native_name",
     "user_claim",
-    "username",
+    "usernames",
 ]
 
 
 class GrantReport(NamedTuple):
-    """One line of `status.grants`. `lapsed`: the user's name where nothing but the Broker's consent is missing."""
+    """One line of `status.grants`. `lapsed`: the user's names where nothing but the Broker's consent is missing."""
 
     user: Key
     role: Role
     state: GrantState
-    lapsed: str | None = None
+    lapsed: tuple[str, ...] = ()
 
 
 def broker_of(manifest: Manifest) -> Key | None:
@@ -59,10 +61,9 @@ def claim_of(manifest: Manifest, view: View) -> Claim | None:
     broker = view.get(manifest.refs.broker)
     if broker is None or not isinstance(broker.spec, BrokerSpec):
         return None
-    own_user = view.own_user(broker.key)
-    if naming.check_stated(broker.spec, manifest.key, manifest.refs.name, own_user=own_user) is not None:
+    name = native_name(manifest, broker.spec, view)
+    if name is None or name_problem(manifest, broker.spec, view) is not None:
         return None
-    name = naming.native_name(broker.spec, manifest.key, manifest.refs.name)
     if manifest.key.kind is Kind.BROKER_USER:
         return user_claim(broker.key, view, name)
     return Claim(f"channels of {broker.key}", name)
@@ -103,9 +104,40 @@ def admits(consent: NamespaceConsent, owner: str, namespace: str, view: View) ->
     return info is not None and consent.selector is not None and _matches(consent.selector, dict(info.labels))
 
 
-def username(manifest: Manifest, broker: BrokerSpec) -> str:
-    """Return the native name of a BrokerUser, readable even where the rest of its spec is not."""
+def native_name(manifest: Manifest, broker: BrokerSpec, view: View) -> str | None:
+    """Return the native name that an object claims, readable even where the rest of its spec is not.
+
+    None for a user whose name its certificate says, while that has never been read.
+    """
+    if manifest.refs.by_certificate:
+        return next(iter(usernames(manifest, broker, view)), None)
     return naming.native_name(broker, manifest.key, manifest.refs.name)
+
+
+def usernames(manifest: Manifest, broker: BrokerSpec, view: View) -> tuple[str, ...]:
+    """Return the native users that a BrokerUser stands for, the one in its binding Secret first.
+
+    Before anything was found out in this process, what the status last told is taken: a restart changes no right.
+    """
+    found = view.logins(manifest.key)
+    if found is not None:
+        return found
+    shown = manifest.status.get("username")
+    if manifest.refs.by_certificate:
+        return (shown,) if isinstance(shown, str) and shown else ()
+    name = naming.native_name(broker, manifest.key, manifest.refs.name)
+    return (name + (rotation.slot_of(name, shown) or rotation.PLAIN),)
+
+
+def name_problem(manifest: Manifest, broker: BrokerSpec, view: View) -> Problem | None:
+    """Hold the native name of an object against the Broker's rules; None = it may be used, or is not known yet."""
+    own_user = view.own_user(manifest.refs.broker) if manifest.refs.broker is not None else None
+    if not manifest.refs.by_certificate:
+        return naming.check_stated(broker, manifest.key, manifest.refs.name, own_user=own_user)
+    name = native_name(manifest, broker, view)
+    if name is None:
+        return None
+    return naming.check_principal(broker, manifest.key, name, stated=manifest.refs.name, own_user=own_user)
 
 
 def _grant_state(user: Manifest | None, broker: Key, broker_spec: BrokerSpec, view: View) -> GrantState:
@@ -114,16 +146,19 @@ def _grant_state(user: Manifest | None, broker: Key, broker_spec: BrokerSpec, vi
         return GrantState.MISSING
     if user.refs.broker != broker:
         return GrantState.ON_OTHER_BROKER
-    if naming.check_stated(broker_spec, user.key, user.refs.name, own_user=view.own_user(broker)):
+    name = native_name(user, broker_spec, view)
+    if name is None:
+        return GrantState.MISSING
+    if name_problem(user, broker_spec, view):
         return GrantState.NOT_PERMITTED
-    if view.holder(user_claim(broker, view, username(user, broker_spec))) != user.key:
+    if view.holder(user_claim(broker, view, name)) != user.key:
         return GrantState.NOT_PERMITTED
     return GrantState.GRANTED
 
 
 def lapsed(reports: Iterable[GrantReport]) -> tuple[Grant, ...]:
     """Return the grants that nothing but a consent is missing for."""
-    return tuple(Grant(r.user, r.lapsed, r.role) for r in reports if r.lapsed is not None)
+    return tuple(Grant(r.user, r.lapsed, r.role) for r in reports if r.lapsed)
 
 
 def grants(
@@ -146,7 +181,7 @@ def grants(
                 reports[key, role] = GrantReport(key, role, state)
             elif admits(spec.allowed_namespaces, broker.namespace, key.namespace, view):
                 reports[key, role] = GrantReport(key, role, state)
-                granted.append(Grant(key, username(user, spec), role))
+                granted.append(Grant(key, usernames(user, spec, view), role))
             else:
-                reports[key, role] = GrantReport(key, role, GrantState.NOT_PERMITTED, username(user, spec))
+                reports[key, role] = GrantReport(key, role, GrantState.NOT_PERMITTED, usernames(user, spec, view))
     return tuple(granted), tuple(reports.values())

@@ -4,15 +4,32 @@ Names are rendered from the Broker's template; a stated `physicalName` or `usern
 naming rules. Never looks at a broker.
 """
 
+import re
+from typing import Final
+
 from channel_operator.api.broker import BrokerSpec, PhysicalNamePolicy
+from channel_operator.api.connection import CertificateLogin
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import Reason
 from channel_operator.core.model import Key, Problem
 
-__all__ = ["RESERVED_PREFIXES", "check_stated", "namespace_of", "native_name", "prefix_of", "stated_field"]
+__all__ = [
+    "RESERVED_PREFIXES",
+    "check_principal",
+    "check_stated",
+    "namespace_of",
+    "native_name",
+    "prefix_of",
+    "stated_field",
+]
 
 RESERVED_PREFIXES = ("amq.", "__")
 """Prefixes that brokers keep for themselves (RabbitMQ: `amq.`; Kafka internal topics: `__`)."""
+
+_DERIVED: Final = re.compile(r"_(in|dlx|dead|a|b|[0-9]{1,3})$")
+"""Endings of names that the operator derives; the schema keeps manifests from stating one."""
+_LONGEST_PRINCIPAL: Final = 255
+_COMMON_NAME: Final = "CN="
 
 
 def render(template: str, namespace: str, name: str) -> str:
@@ -85,4 +102,45 @@ def check_stated(broker: BrokerSpec, key: Key, stated: str | None, *, own_user: 
         f'{field}: "{stated}" must start with "{prefix}" '
         f"(naming.physicalName: WithinPrefix on the Broker). Choose such a name or remove the field.",
         field=field,
+    )
+
+
+def check_principal(
+    broker: BrokerSpec, key: Key, principal: str, *, stated: str | None, own_user: str | None
+) -> Problem | None:
+    """Hold the user name that a client certificate gives against the Broker's rules; None = it may be used.
+
+    A distinguished name is judged by the common name that it begins with, as RabbitMQ prints it: `CN=billing.worker,…`.
+    """
+    field = "spec.authentication.certificateSecretRef"
+
+    def refused(why: str) -> Problem:
+        text = f'{field}: the certificate makes "{principal[:_LONGEST_PRINCIPAL]}" the user name, {why}'
+        return Problem(Reason.NAME_NOT_ALLOWED, text, field=field)
+
+    if stated is not None and stated != principal:
+        return refused(
+            f'and spec.username says "{stated}". Remove the field, or have a certificate made for that name.'
+        )
+    name = first = principal
+    if broker.rabbitmq is not None and broker.rabbitmq.certificate_login is CertificateLogin.DISTINGUISHED_NAME:
+        name = principal.removeprefix(_COMMON_NAME) if principal.startswith(_COMMON_NAME) else ""
+        first = name.partition(",")[0]
+    if own_user is not None and principal == own_user:
+        return refused("which is the user the operator itself logs in with. Have one made for another name.")
+    if principal.startswith(RESERVED_PREFIXES) or _DERIVED.search(principal):
+        return refused("which the operator or the broker keeps for itself. Have one made for another name.")
+    if not principal.isprintable() or len(principal.encode()) > _LONGEST_PRINCIPAL:
+        return refused("which is too long or has characters that cannot be shown. Have one made for another name.")
+    policy, prefix = broker.naming.physical_name, prefix_of(broker, key.namespace)
+    own = native_name(broker, key, None)
+    if policy is PhysicalNamePolicy.ANY or first == own:
+        return None
+    if policy is PhysicalNamePolicy.NEVER:
+        return refused(f'and the Broker wants "{own}" (naming.physicalName: Never). Have one made for that name.')
+    if name.startswith(prefix) and len(name) > len(prefix):
+        return None
+    return refused(
+        f'which must start with "{prefix}" (naming.physicalName: WithinPrefix on the Broker). '
+        "Have one made for such a name."
     )

@@ -12,9 +12,9 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.core import access, naming, policy, references
 from channel_operator.core.acceptance import Acceptance, accepted, subject_of
-from channel_operator.core.accepted import Resolved, ResolvedUser, Subject
+from channel_operator.core.accepted import Login, Resolved, ResolvedUser, Subject
 from channel_operator.core.access import GrantReport
-from channel_operator.core.model import Key, Problem, Secret
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.view import Manifest, View
 from channel_operator.errors import InvalidManifest
 
@@ -86,11 +86,11 @@ def broker_problems(broker: Manifest, view: View) -> tuple[Problem, ...]:
     return (Problem(Reason.NAME_CONFLICT, text, field="spec.rabbitmq"),)
 
 
-def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secret | None = None) -> Resolution:
+def resolve(manifest: Manifest, view: View, *, grace_over: bool, logins: tuple[Login, ...] = ()) -> Resolution:
     """Decide for one BrokerUser or channel.
 
     `grace_over`: a missing consent has been missing for longer than the grace time (it may come in the same commit).
-    `password`: of a BrokerUser, where it has been read.
+    `logins`: of a BrokerUser, where they were looked up.
     """
     broker_key = manifest.refs.broker
     if broker_key is None:
@@ -105,13 +105,13 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     subject = subject_of(manifest, spec, view)
     observes = policy.only_observes(manifest, spec)
     # Before all else: a record or a finalizer that a user wrote by hand gives no say over a name that is another's.
-    problem = _name_problem(manifest, subject, broker, view)
+    problem = _name_problem(manifest, subject, broker, view) if subject is not None else None
     if manifest.deleted is not None:
         asked = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
-        needed_by = references.needed_by(manifest, subject.removal, view)
+        needed_by = references.needed_by(manifest, subject.removal, view) if subject is not None else ()
         if asked or problem is not None:
             return Resolution(Standing.RELEASED, broker_key, subject, observes=observes, needed_by=needed_by)
-        withheld = _withheld(accepted(manifest, subject, broker_key, spec, view, password), gone=True)
+        withheld = _all_withheld(manifest, subject, broker, view)
         return Resolution(
             Standing.DELETED, broker_key, subject, observes=observes, needed_by=needed_by, withheld=withheld
         )
@@ -119,15 +119,15 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
         return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
     denied = _consent_problem(manifest, broker, view, grace_over=grace_over)
     if denied is not None:
-        withheld = _withheld(accepted(manifest, subject, broker_key, spec, view, password), gone=True)
+        withheld = _all_withheld(manifest, subject, broker, view)
         return Resolution(Standing.DENIED, broker_key, subject, problems=(denied,), withheld=withheld)
     if policy.is_disabled(manifest):
         return Resolution(Standing.HELD, broker_key, subject, observes=observes)
     problem = references.topic_problem(manifest, broker_key, view)
     problems = (*_spec_problems(manifest), *([problem] if problem is not None else _not_ready(manifest, broker)))
-    if problems:
-        return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes)
-    found = accepted(manifest, subject, broker_key, spec, view, password)
+    if problems or subject is None:
+        return Resolution(Standing.HELD, broker_key, subject, problems=problems or (_unnamed(),), observes=observes)
+    found = accepted(manifest, subject, broker_key, spec, view, logins)
     standing = Standing.ACCEPTED if found.resolved is not None else Standing.HELD
     return Resolution(
         standing,
@@ -141,6 +141,13 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, password: Secre
     )
 
 
+def _all_withheld(manifest: Manifest, subject: Subject | None, broker: Manifest, view: View) -> Resolved | None:
+    """Return what a channel would give if it were not deleted, or had its consents."""
+    if subject is None or not isinstance(broker.spec, BrokerSpec):
+        return None
+    return _withheld(accepted(manifest, subject, broker.key, broker.spec, view, ()), gone=True)
+
+
 def _withheld(found: Acceptance, *, gone: bool) -> Resolved | None:
     """Return the channel with the grants that lapse: all of them if it is deleted or has no consent itself (`gone`)."""
     resolved = found.resolved
@@ -149,6 +156,13 @@ def _withheld(found: Acceptance, *, gone: bool) -> Resolved | None:
     lapsed = access.lapsed(found.grants)
     grants = (*resolved.grants, *lapsed) if gone else lapsed
     return replace(resolved, grants=grants) if grants else None
+
+
+def _unnamed() -> Problem:
+    """Say what a user waits for whose name its certificate says; what is wrong with that is told by who reads it."""
+    field = "spec.authentication.certificateSecretRef"
+    text = f"{field}: the certificate, which says the user name, has not been read yet."
+    return Problem(Reason.PROGRESSING, text, condition=ConditionType.RESOLVED_REFS, field=field, stalled=False)
 
 
 def _spec_problems(manifest: Manifest) -> tuple[Problem, ...]:
@@ -181,21 +195,27 @@ def _name_problem(manifest: Manifest, subject: Subject, broker: Manifest, view: 
     spec = broker.spec
     if not isinstance(spec, BrokerSpec):
         return None
-    stated = naming.check_stated(spec, manifest.key, manifest.refs.name, own_user=view.own_user(broker.key))
-    if stated is not None:
-        return stated
+    not_allowed = access.name_problem(manifest, spec, view)
+    if not_allowed is not None:
+        return not_allowed
     claim = access.claim_of(manifest, view)
     holder = view.holder(claim) if claim is not None else None
     if holder is None or holder == manifest.key:
         return None
-    field = naming.stated_field(manifest.key.kind)
+    by_certificate = manifest.refs.by_certificate
+    field = "spec.authentication.certificateSecretRef" if by_certificate else naming.stated_field(manifest.key.kind)
+    cure = (
+        f"Have a certificate made for another name ({field})"
+        if by_certificate
+        else (f"Choose another metadata.name or {field}")
+    )
     # Who holds the name is told only to those who may see it anyway: the same namespace.
     who = f"the older {holder}" if holder.namespace == manifest.key.namespace else "an older object elsewhere"
     what = "user" if manifest.key.kind is Kind.BROKER_USER else "channel"
     return Problem(
         Reason.NAME_CONFLICT,
         f'The {what} name "{subject.name}" on Broker {broker.key.namespace}/{broker.key.name} belongs to {who}. '
-        f"Choose another metadata.name or {field}.",
+        f"{cure}.",
         field=field,
     )
 

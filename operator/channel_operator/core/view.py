@@ -23,6 +23,8 @@ class References:
     topic: Key | None = None
     name: str | None = None
     """The stated `physicalName` or `username`."""
+    by_certificate: bool = False
+    """A BrokerUser whose name its certificate says."""
     others: tuple[Key, ...] = ()
     """BrokerUsers, Topics, Queues that the object names: a change of theirs can change this object."""
 
@@ -89,6 +91,9 @@ class View(Protocol):
 
     def own_user(self, broker: Key) -> str | None:
         """Return the user the operator itself logs in with, None before the credentials were ever read."""
+
+    def logins(self, user: Key) -> tuple[str, ...] | None:
+        """Return the native users that a BrokerUser was found to stand for, None while nothing was found out."""
 
     def brokers_with_identity(self, identity: str) -> Collection[Manifest]:
         """Return the Broker objects that lead to this identity."""

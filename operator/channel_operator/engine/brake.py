@@ -94,9 +94,11 @@ class Brake:
         if key.kind is not Kind.BROKER_USER and (denied or look.asserts):
             grants = getattr(look.resolution.withheld, "grants", ())
             for part in self._rights(look, capabilities):
-                of = [grant.user for grant in grants if grant.username in part.id.path]
-                toll = Toll(revocations=len(of))
-                yield _Candidate(mark_of("grant", uid, str(part.id)), (part,), toll, frozenset({key, *of}))
+                of = [grant for grant in grants if not set(grant.usernames).isdisjoint(part.id.path)]
+                # While credentials change a user is several native users; the right is one all the same.
+                toll = Toll(revocations=sum(grant.usernames[0] in part.id.path for grant in of))
+                about = frozenset({key, *(grant.user for grant in of)})
+                yield _Candidate(mark_of("grant", uid, str(part.id)), (part,), toll, about)
 
     def _rights(self, look: Look, capabilities: Capabilities) -> Sequence[Part]:
         """Return the parts by which a channel would go on giving what is withheld: on objects that others share."""

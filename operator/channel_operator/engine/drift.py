@@ -22,6 +22,7 @@ from channel_operator.core.model import (
 )
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import is_ready
+from channel_operator.core.rotation import candidates
 from channel_operator.engine.context import Context
 from channel_operator.engine.state import BrokerState
 
@@ -90,7 +91,7 @@ class Drift:
         found = [
             rid
             for rid in state.driver.leftovers(state.picture)
-            if rid.path[0] not in known and not state.desired.owners(rid)
+            if not known.intersection(candidates(rid.path[0])) and not state.desired.owners(rid)
         ]
         unsure = self._unsure() if found else ()
         # Rights on this virtual host are nobody's all the same, and go.
@@ -109,6 +110,8 @@ class Drift:
             manifest = store.get(key) if key.kind is Kind.BROKER_USER else None
             if manifest is None:
                 continue
+            if manifest.refs.by_certificate and not store.logins(key) and not manifest.status.get("username"):
+                return ("",)  # its certificate, which says the name, was not read yet: it may be any of them
             broker = store.get(manifest.refs.broker) if manifest.refs.broker is not None else None
             if broker is None or not isinstance(broker.spec, BrokerSpec):
                 endings.append(manifest.refs.name or f"{key.namespace}.{key.name}")

@@ -11,7 +11,7 @@ from channel_operator.api.common import DeletionPolicy
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
-from channel_operator.core.accepted import Compiled, Role
+from channel_operator.core.accepted import Compiled, Login, Role
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
@@ -20,7 +20,6 @@ from channel_operator.core.model import (
     Problem,
     Resource,
     ResourceId,
-    Secret,
 )
 from channel_operator.core.report import is_ready
 from channel_operator.core.resolve import Resolution, Standing, resolve
@@ -103,14 +102,14 @@ class Looks:
         capabilities: Capabilities,
         *,
         grace_over: bool,
-        password: Secret | None,
+        logins: tuple[Login, ...],
         kept: bool = False,
     ) -> tuple[Look, set[Key]]:
         """Look at an object anew; also return the users whose set of channels changed by it.
 
         `kept`: it is deleted and its queue was found not to be empty, so nothing more is taken away.
         """
-        resolution = resolve(manifest, self._view, grace_over=grace_over, password=password)
+        resolution = resolve(manifest, self._view, grace_over=grace_over, logins=logins)
         found = Look(manifest, resolution, problems=resolution.problems)
         held = None
         match resolution.standing:

@@ -1,7 +1,7 @@
 """Turns API server bodies into manifests: parsed once, stripped of what nobody needs. Decides nothing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from channel_operator import api
 from channel_operator.api.meta import GROUP, Kind
@@ -9,10 +9,17 @@ from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest, NamespaceInfo, References
 from channel_operator.errors import InvalidManifest
 
-__all__ = ["Fingerprint", "fingerprint", "key_of", "manifest_of", "namespace_of"]
+__all__ = ["Fingerprint", "Known", "fingerprint", "key_of", "manifest_of", "namespace_of"]
 
 Body = Mapping[str, Any]
 Fingerprint = tuple[str, int, str | None, tuple[str, ...], tuple[tuple[str, str], ...]]
+
+
+class Known(NamedTuple):
+    """What the store knew at a moment."""
+
+    uids: Mapping[Key, str]
+    namespaces: frozenset[str]
 
 
 def key_of(body: Body) -> Key:
@@ -61,10 +68,13 @@ def _references(spec: Body, kind: Kind, namespace: str) -> References:
     topic = _ref(spec.get("topicRef"), Kind.TOPIC, namespace)
     others += [key for key in (target, topic) if key is not None]
     stated = spec.get("username" if kind is Kind.BROKER_USER else "physicalName")
+    authentication = spec.get("authentication")
+    authentication = authentication if isinstance(authentication, Mapping) else {}
     return References(
         broker=_ref(spec.get("brokerRef"), Kind.BROKER, namespace) if kind is not Kind.SUBSCRIPTION else None,
         topic=topic if kind is Kind.SUBSCRIPTION else None,
         name=stated if isinstance(stated, str) and stated else None,
+        by_certificate=kind is Kind.BROKER_USER and authentication.get("type") == "TLS",
         others=tuple(dict.fromkeys(others)),
     )
 

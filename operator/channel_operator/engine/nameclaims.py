@@ -17,6 +17,8 @@ class NameClaims:
         self._objects = objects
         self._claimants: dict[Claim, set[Key]] = {}
         self._claims: dict[Key, Claim] = {}
+        self.logins: dict[Key, tuple[str, ...]] = {}
+        """BrokerUser → the native users that it was found to stand for."""
 
     def holder(self, claim: Claim) -> Key | None:
         """Return the oldest claimant of a name."""
@@ -27,14 +29,27 @@ class NameClaims:
             return next(iter(claimants))
         return min(claimants, key=self._seniority)
 
-    def _seniority(self, key: Key) -> tuple[str, bool, str]:
-        """Order claimants: oldest first. Of those made in one second, who has something on the broker keeps it."""
+    def _seniority(self, key: Key) -> tuple[bool, str, bool, str]:
+        """Order claimants: oldest first. Of those made in one second, who has something on the broker keeps it.
+
+        Other names are fixed at creation, those of certificates are not: one that was not read yet, or that says
+        another name than it did, gives way to whoever else has that name.
+        """
         manifest = self._objects[key]
-        return (manifest.created, policy.owner_record(manifest.annotations) is None, manifest.uid)
+        is_late = manifest.refs.by_certificate and (
+            key not in self.logins or manifest.status.get("username") != self._claims[key].name
+        )
+        return (is_late, manifest.created, policy.owner_record(manifest.annotations) is None, manifest.uid)
 
     def usernames(self) -> set[str]:
         """Return every user name that any BrokerUser stands for, on whatever broker."""
         return {claim.name for key, claim in self._claims.items() if key.kind is Kind.BROKER_USER}
+
+    def stands_for(self, user: Key, names: tuple[str, ...]) -> bool:
+        """Keep the native users of a BrokerUser; return whether they were others before."""
+        is_new = self.logins.get(user) != names
+        self.logins[user] = names
+        return is_new
 
     def put(self, key: Key, claim: Claim | None) -> set[Key]:
         """Replace what an object claims; return everybody else who wanted the old name or wants the new one."""

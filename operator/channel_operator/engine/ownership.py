@@ -57,8 +57,8 @@ class OwnershipDecisions:
             self._state.claimed.discard(key)
         if not self._is_open(look, capabilities):
             return set()
-        if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).password is None:
-            self._context.bindings.need_password(key)
+        if key.kind is Kind.BROKER_USER and self._context.bindings.of(key).issued is None:
+            self._context.bindings.need_credential(key)
             return set()
         record, problems = self._decide(look, capabilities)
         if problems:

@@ -24,9 +24,14 @@ class Prospects:
         self._state = state
 
     def exists(self, user: Key) -> bool:
-        """Whether a user is on the broker by its own manifest."""
-        parts = self._state.desired.parts(user)
-        return bool(parts) and all(rid in self._state.picture for rid in parts)
+        """Whether a user is on the broker by its own manifest: the native user of its Secret, with its right."""
+        look = self._state.looks.get(user)
+        subject = look.resolution.subject if look is not None else None
+        if subject is None:
+            return False
+        name = (self._context.store.logins(user) or (subject.name,))[0]
+        mine = [rid for rid in self._state.desired.parts(user) if name in rid.path]
+        return bool(mine) and all(rid in self._state.picture for rid in mine)
 
     def is_coming(self, key: Key) -> bool:
         """Whether nothing is known that keeps an object from being made."""

@@ -12,7 +12,6 @@ import structlog
 from channel_operator.api.meta import RECONCILE_AT, Kind
 from channel_operator.brokers.base import Driver, Session
 from channel_operator.core import policy
-from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import leaders, plan
 from channel_operator.core.model import (
@@ -30,6 +29,7 @@ from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures
 from channel_operator.engine.drift import Drift
 from channel_operator.engine.glance import Glance
+from channel_operator.engine.logins import Logins
 from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
 from channel_operator.engine.schedule import Priority
@@ -51,6 +51,7 @@ class Reconciler:
         self.departures = Departures(context, self.state, self)
         self.brake = Brake(context, self.state)
         self.drift = Drift(context, self.state)
+        self.logins = Logins(context, self.state)
         self.ownership = OwnershipDecisions(context, self.state)
         self._glance = Glance(self.state, context.clock)
         self._looked_at: dict[Key, str] = {}
@@ -89,10 +90,13 @@ class Reconciler:
         state.resting.clear()
         # What is blocked may not be so any more: its owners look again.
         self.context.schedule.add(state.blocked, Priority.RESYNC)
+        for key in self.logins.entered(self.logins.changing()):
+            # A former user may be gone, and its rights must not be made again.
+            state.affected |= {key} | self._look(key, capabilities)[2]
         await self.brake.judge(capabilities, tidy=True)
         ids = list(state.desired.ids())
         state.desired.assemble(ids, state.picture)
-        self._read_missing_passwords(state.looks.all())
+        self.logins.read_missing(state.looks.all().values())
         drift = self.drift.among(self._plan(ids, capabilities).changes)
         strangers = self.drift.strangers()
         done = await self._write(ids, session, capabilities, extra=[*strangers, *self.drift.leftovers()])
@@ -109,7 +113,7 @@ class Reconciler:
         """
         state, looks = self.state, list[Look]()
         touched, due = set[ResourceId](), set[ResourceId]()
-        for number, key in enumerate(keys):
+        for number, key in enumerate(self.logins.entered(keys)):
             try:
                 look, ids, users = self._look(key, capabilities)
             except Exception:  # noqa: BLE001  # told as a bug
@@ -129,7 +133,7 @@ class Reconciler:
         stays = await self.brake.judge(capabilities)
         touched, due = touched | stays, due | stays
         state.desired.assemble(touched, state.picture)
-        self._read_missing_passwords(look.manifest.key for look in looks)
+        self.logins.read_missing(looks)
         refused: set[ResourceId] = set()
         for look in looks:
             refused |= self.ownership.claim(look, capabilities)
@@ -158,15 +162,12 @@ class Reconciler:
                 context.schedule.forget(key)
             return None, ids, users
         context.statuses.started(key)
-        password = None
-        if key.kind is Kind.BROKER_USER and manifest.deleted is None:
-            password = context.bindings.of(key).password
         grace = context.grace_left(manifest)
         look, users = state.looks.look(
             manifest,
             capabilities,
             grace_over=grace <= 0,
-            password=password,
+            logins=self.logins.of(key),
             kept=manifest.uid in context.kept,
         )
         self.brake.note(look, capabilities)
@@ -193,17 +194,6 @@ class Reconciler:
                     self.context.bindings.sweep(key)
             self._looked_at[key] = wish
         await self._glance.refresh(undecided, asked, session)
-
-    def _read_missing_passwords(self, keys: Iterable[Key]) -> None:
-        """Have the password read of every user that has to be made."""
-        for key in keys:
-            look = self.state.looks.get(key)
-            if look is None or not look.asserts or not isinstance(look.resolution.resolved, ResolvedUser):
-                continue
-            binding = self.context.bindings.of(key)
-            missing = any(rid not in self.state.picture for rid in self.state.desired.parts(key))
-            if missing and binding.password is None and binding.problem is None:
-                self.context.bindings.need_password(key)
 
     # -- writing -------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Decides only whether there is something final to say: an object whose claim or f
 so that it costs one status write and no more. The content is decided by `core.report`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
@@ -21,16 +21,15 @@ from channel_operator.core.model import (
     Mode,
     Problem,
     Resource,
-    Secret,
 )
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
-from channel_operator.engine.bindings import Wanted, digest_of, secret_name
 from channel_operator.engine.looks import Look
 from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.reconciler import Reconciler
+from channel_operator.engine.wanted import secret_name, wanted
 from channel_operator.errors import Blocked, OperatorError
 
 __all__ = ["Reports"]
@@ -89,8 +88,10 @@ class Reports:
         extra: dict[str, Any] = {}
         if key.kind is Kind.BROKER_USER and not look.leaves:
             binding = self._context.bindings.of(key)
-            if binding.problem is not None:
-                problems.append(binding.problem)
+            known = [p for p in (binding.problem, self._reconciler.logins.problem(key)) if p is not None]
+            # What is wrong in particular says more than that something is awaited.
+            fields = {p.field for p in known}
+            problems = [p for p in problems if p.stalled or p.field not in fields] + known
             settled = self._user(look, manifest, extra)
             if not settled and not problems:
                 return None
@@ -146,14 +147,14 @@ class Reports:
         """Complete the grants by what is on the broker: the user may not be made yet, the pattern may be full."""
         refused = self._state.refused.get(look.manifest.key, set())
         names = {path for rid in refused for path in rid.path}
-        usernames = {g.user: g.username for g in getattr(look.resolution.resolved, "grants", ())}
+        usernames = {g.user: g.usernames for g in getattr(look.resolution.resolved, "grants", ())}
         found = []
         for grant in look.resolution.grants:
             state = grant.state
-            username = usernames.get(grant.user)
-            if username is not None and username in names:
+            native = usernames.get(grant.user)
+            if native is not None and not names.isdisjoint(native):
                 state = GrantState.TOO_MANY
-            elif username is not None and not self._prospects.exists(grant.user):
+            elif native is not None and not self._prospects.exists(grant.user):
                 state = GrantState.MISSING
             found.append(grant._replace(state=state))
         return found
@@ -164,11 +165,11 @@ class Reports:
         """Add what a user's status shows; return whether its binding Secret is written."""
         key, resolved = manifest.key, look.resolution.resolved
         bindings = self._context.bindings
-        if look.resolution.subject is not None:
-            extra["username"] = look.resolution.subject.name
         if not isinstance(resolved, ResolvedUser) or not look.asserts:
-            for name in ("binding", "credentials", "grants", "grantCount", "permissionBytes"):
+            for name in ("username", "binding", "credentials", "grants", "grantCount", "permissionBytes"):
                 extra[name] = manifest.status.get(name)
+            if extra["username"] is None and look.resolution.subject is not None:
+                extra["username"] = look.resolution.subject.name
             return True
         # Without the record the user on the broker is somebody else's so far: no Secret may name it.
         if policy.owner_record(manifest.annotations) is None or not self._prospects.exists(key):
@@ -179,8 +180,12 @@ class Reports:
             {"kind": str(c.kind), "namespace": c.namespace, "name": c.name, "role": str(role), **coordinates}
             for c, role, coordinates in channels
         ]
-        written = bindings.want(key, self._wanted(resolved, entries))
+        following = self._reconciler.logins.is_next(key)
+        stuck = bool(self._state.blocked.get(key) or self._failures(key))
+        login = resolved.logins[0] if following is None or stuck else following
+        written = bindings.want(key, wanted(self._state.driver, resolved, login, entries, self._ca))
         binding = bindings.of(key)
+        extra["username"] = resolved.logins[0].name
         shown = [{k: e[k] for k in ("kind", "namespace", "name", "role")} for e in entries[:MAX_GRANTS]]
         extra["grants"] = shown or None
         extra["grantCount"] = len(entries)
@@ -192,18 +197,6 @@ class Reports:
             extra["binding"] = manifest.status.get("binding")
             extra["credentials"] = manifest.status.get("credentials")
         return written
-
-    def _wanted(self, resolved: ResolvedUser, entries: list[dict[str, Any]]) -> Wanted:
-        driver, ca = self._state.driver, self._ca
-
-        def render(password: Secret) -> dict[str, str]:
-            user = ResolvedUser(resolved.subject, resolved.spec, password)
-            return dict(driver.binding(user, channels=entries, ca=ca))
-
-        content = render(Secret(""))
-        secret = resolved.spec.secret
-        metadata = [dict(secret.labels or {}), dict(secret.annotations or {})] if secret is not None else []
-        return Wanted(f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]))
 
     # -- observing -----------------------------------------------------------------------------------------------
 
@@ -238,11 +231,19 @@ class Reports:
             reason = EventReason.CREATED if made else EventReason.ADOPTED
             text = f"{'Created on' if made else 'Taken over on'} {self._context.name}."
             await self._context.statuses.event(key, manifest.uid, reason, text)
+        if key.kind is Kind.BROKER_USER:
+            await self._rotation_event(manifest, before.get("credentials") or {}, status)
         if _ready_reason(status) == Reason.NAME_CONFLICT != _ready_reason(before):
             text = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
             await self._context.statuses.event(key, manifest.uid, EventReason.NAME_CONFLICT, text, warning=True)
         if key.kind in CHANNEL_KINDS:
             await self._grant_events(manifest, before.get("grants") or (), status.get("grants") or ())
+
+    async def _rotation_event(self, manifest: Manifest, before: Mapping[str, Any], status: dict[str, Any]) -> None:
+        issued = (status.get("credentials") or {}).get("issuedAt")
+        if before.get("issuedAt") and issued and issued != before["issuedAt"]:
+            text = f"New credentials of {status['username']} stand in Secret {status['binding']['name']}."
+            await self._context.statuses.event(manifest.key, manifest.uid, EventReason.CREDENTIALS_ROTATED, text)
 
     async def _grant_events(
         self, manifest: Manifest, before: Iterable[dict[str, str]], grants: Iterable[dict[str, str]]

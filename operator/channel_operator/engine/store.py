@@ -6,7 +6,7 @@ LIST before the watches start, so that a partly filled store is never mistaken f
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from channel_operator.api.meta import Kind
 from channel_operator.core import references
@@ -14,20 +14,13 @@ from channel_operator.core.access import claim_of
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.indexes import drop
-from channel_operator.engine.manifests import Body, fingerprint, key_of, manifest_of, namespace_of
+from channel_operator.engine.manifests import Body, Known, fingerprint, key_of, manifest_of, namespace_of
 from channel_operator.engine.nameclaims import NameClaims
 from channel_operator.engine.versions import Versions, older
 
 __all__ = ["Known", "Store"]
 
 Listener = Callable[[Collection[Key]], None]
-
-
-class Known(NamedTuple):
-    """What the store knew at a moment."""
-
-    uids: Mapping[Key, str]
-    namespaces: frozenset[str]
 
 
 class Store:
@@ -70,6 +63,10 @@ class Store:
     def own_user(self, broker: Key) -> str | None:
         """Return the operator's own user on a broker."""
         return self._own_users.get(broker)
+
+    def logins(self, user: Key) -> tuple[str, ...] | None:
+        """Return the native users that a BrokerUser stands for."""
+        return self._claims.logins.get(user)
 
     def brokers_with_identity(self, identity: str) -> Collection[Manifest]:
         """Return the Broker objects that lead to one identity."""
@@ -185,6 +182,13 @@ class Store:
             dirty |= {m.key for m in self.brokers_with_identity(capabilities.identity)} - {broker}
         self.listener(dirty)
 
+    def stands_for(self, user: Key, names: tuple[str, ...]) -> set[Key]:
+        """Keep the native users that a BrokerUser stands for; return who has to look again."""
+        if not self._claims.stands_for(user, names):
+            return set()
+        self.listener(dirty := self._reclaim(user) | self._dependants.get(user, set()))
+        return dirty
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _namespace_event(self, event_type: str | None, body: Body) -> set[Key]:
@@ -236,6 +240,7 @@ class Store:
         dirty = self._unlink(before)
         del self._objects[key]
         self._versions.move(key.kind, before.resource_version, None)
+        self._claims.logins.pop(key, None)
         dirty |= self._dependants.get(key, set()) | {key}
         if key.kind is Kind.BROKER:
             known = self._capabilities.pop(key, None)

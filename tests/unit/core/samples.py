@@ -90,6 +90,7 @@ class PlainView:
     namespaces: dict[str, NamespaceInfo] = field(default_factory=dict)
     known: dict[Key, Capabilities] = field(default_factory=dict)
     login: str | None = "operator"
+    found: dict[Key, tuple[str, ...]] = field(default_factory=dict)
 
     def get(self, key: Key) -> Manifest | None:
         return self.manifests.get(key)
@@ -110,6 +111,9 @@ class PlainView:
     def own_user(self, broker: Key) -> str | None:
         assert broker.kind is Kind.BROKER
         return self.login
+
+    def logins(self, user: Key) -> tuple[str, ...] | None:
+        return self.found.get(user)
 
     def brokers_with_identity(self, identity: str) -> Collection[Manifest]:
         return [self.manifests[key] for key, known in self.known.items() if known.identity == identity]

@@ -132,9 +132,9 @@ def test_doubles_count_once_for_each_role_and_each_reference_stands_alone() -> N
     granted, reports = access.grants(lists, namespace="billing", broker=MAIN, spec=broker_spec(), view=seen)
     far = Key(Kind.BROKER_USER, "shop", "far")
     assert granted == (
-        Grant(WORKER, "billing.worker", Role.PRODUCER),
-        Grant(WORKER, "billing.worker", Role.CONSUMER),
-        Grant(far, "shop.far", Role.CONSUMER),
+        Grant(WORKER, ("billing.worker",), Role.PRODUCER),
+        Grant(WORKER, ("billing.worker",), Role.CONSUMER),
+        Grant(far, ("shop.far",), Role.CONSUMER),
     )
     assert [str(r.state) for r in reports] == ["Granted", "Granted", "Missing", "Granted", "Missing"]
 

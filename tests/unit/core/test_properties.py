@@ -16,7 +16,7 @@ from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, permission_id
-from channel_operator.core.accepted import Compiled
+from channel_operator.core.accepted import Compiled, Login
 from channel_operator.core.desired import Desired
 from channel_operator.core.diff import plan
 from channel_operator.core.model import (
@@ -92,7 +92,7 @@ class Side:
 
     @staticmethod
     def _says(manifest: Manifest, seen: Any) -> tuple[Compiled, bool]:
-        found = resolve(manifest, seen, grace_over=True, password=Secret(CANARY))
+        found = resolve(manifest, seen, grace_over=True, logins=_logins(manifest))
         if found.resolved is not None:
             compiled = DRIVER.compile(found.resolved, CAPABILITIES)
             if not found.observes:
@@ -228,6 +228,10 @@ def test_withdrawing_one_of_many_grants_never_touches_the_others(world: World, d
         assert not set(parse(now.read) or ()) - set(names or ())
 
 
+def _logins(manifest: Manifest) -> tuple[Login, ...]:
+    return (Login(f"{manifest.key.namespace}.{manifest.key.name}", Secret(CANARY)),)
+
+
 @given(WORLDS)
 @settings(max_examples=50)
 def test_no_secret_is_in_anything_that_is_shown(world: World) -> None:
@@ -237,7 +241,7 @@ def test_no_secret_is_in_anything_that_is_shown(world: World) -> None:
     shown = side.converge()
     lines = [DRIVER.describe(change) for change in shown.changes]
     seen = view(broker(), *found)
-    answers = [resolve(m, seen, grace_over=True, password=Secret(CANARY)) for m in found]
+    answers = [resolve(m, seen, grace_over=True, logins=_logins(m)) for m in found]
     state = ObjectState(1, {}, MAIN, "2026-01-01T00:00:00Z", plan=lines)
     everything = repr((shown, lines, answers, channel_status(state), side.broker.writes, side.broker.resources))
     assert CANARY not in everything

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from channel_operator.api.meta import FORCE_RELEASE, RECONCILE, Kind
-from channel_operator.core.accepted import ResolvedQueue, ResolvedUser
+from channel_operator.core.accepted import Login, ResolvedQueue, ResolvedUser
 from channel_operator.core.model import (
     Capabilities,
     Key,
@@ -122,18 +122,20 @@ def test_grants_come_with_their_roles_and_reports() -> None:
     )
     answer = resolve(found, view(broker(), found, user("worker")), grace_over=True)
     assert isinstance(answer.resolved, ResolvedQueue)
-    assert [(g.username, str(g.role)) for g in answer.resolved.grants] == [
-        ("billing.worker", "Producer"),
-        ("billing.worker", "DeadLetterConsumer"),
+    assert [(g.usernames, str(g.role)) for g in answer.resolved.grants] == [
+        (("billing.worker",), "Producer"),
+        (("billing.worker",), "DeadLetterConsumer"),
     ]
     assert [str(r.state) for r in answer.grants] == ["Granted", "Missing", "Granted"]
 
 
 def test_a_users_password_is_carried_and_never_shown() -> None:
     found = user("worker")
-    answer = resolve(found, view(broker(), found), grace_over=True, password=Secret("hush-hush"))
+    answer = resolve(
+        found, view(broker(), found), grace_over=True, logins=(Login("billing.worker", Secret("hush-hush")),)
+    )
     assert isinstance(answer.resolved, ResolvedUser)
-    assert answer.resolved.password == Secret("hush-hush")
+    assert answer.resolved.logins[0].password == Secret("hush-hush")
     assert "hush-hush" not in repr(answer)
 
 

@@ -14,6 +14,7 @@ from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.core.accepted import (
     Compiled,
     Grant,
+    Login,
     ResolvedQueue,
     ResolvedUser,
     Role,
@@ -74,7 +75,7 @@ def subject(
 
 
 def grant(username: str, role: Role) -> Grant:
-    return Grant(subject(username, Kind.BROKER_USER).key, username, role)
+    return Grant(subject(username, Kind.BROKER_USER).key, (username,), role)
 
 
 def resolved_queue(
@@ -92,7 +93,7 @@ def resolved_queue(
 
 def resolved_user(name: str, password: str | None = "secret", **fields: Any) -> ResolvedUser:
     secret = None if password is None else Secret(password)
-    return ResolvedUser(subject(name, Kind.BROKER_USER), user_spec(**fields), secret)
+    return ResolvedUser(subject(name, Kind.BROKER_USER), user_spec(**fields), (Login(name, secret),))
 
 
 def resources(compiled: Compiled) -> dict[ResourceId, Resource]:

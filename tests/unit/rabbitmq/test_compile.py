@@ -242,11 +242,11 @@ def test_a_user_whose_password_is_not_read_yet_is_not_created() -> None:
     assert pure.diff(wanted, there) is None
 
 
-@pytest.mark.parametrize("fields", [{"rotation": {"every": "24h", "overlap": "1h"}}])
-def test_what_a_user_cannot_have_yet_is_refused(fields: dict[str, Any]) -> None:
-    compiled = driver().compile(resolved_user("shop.checkout", **fields), NEWEST)
-    assert [problem.field for problem in compiled.problems] == ["spec.rotation"]
-    assert {part.mode for part in compiled.parts} == {Mode.HOLD}
+def test_what_users_alternate_between_is_withdrawn_and_held_as_a_family() -> None:
+    gone = subject("shop.checkout", Kind.BROKER_USER)
+    names = {"shop.checkout", "shop.checkout_a", "shop.checkout_b"}
+    assert {part.id.path[0] for part in driver().withdraw(gone).parts} == names
+    assert {part.id.path[0] for part in driver().hold(gone).parts} == names
 
 
 def test_a_hold_covers_everything_a_queue_may_have() -> None:

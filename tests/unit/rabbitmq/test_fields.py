@@ -9,7 +9,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.fields import RABBITMQ
 from channel_operator.brokers.registry import create_driver, field_table
 from channel_operator.core.accepted import Compiled, Role
-from tests.unit.rabbitmq.samples import NEWEST, broker_spec, driver, grant, resolved_queue, resolved_user
+from tests.unit.rabbitmq.samples import NEWEST, broker_spec, driver, grant, resolved_queue
 
 QUEUE_VALUES: Final[dict[str, dict[str, Any]]] = {
     "requireBrokerEnforcement": {"requireBrokerEnforcement": True},
@@ -83,22 +83,6 @@ def test_each_field_of_a_queue_does_what_the_table_says(field: str) -> None:
         assert any(name.startswith((f"spec.{root}", "spec.ordering")) for name in named), named
     elif ":" not in support(Kind.QUEUE, field):
         assert not changed.problems
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        ("authentication.type", {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "c"}}}),
-        ("rotation.every", {"rotation": {"every": "24h", "overlap": "1h"}}),
-    ],
-)
-def test_each_field_of_a_user_that_is_not_there_yet_is_refused(field: str, values: dict[str, Any]) -> None:
-    compiled = driver().compile(resolved_user("shop.u", **values), NEWEST)
-    assert [problem.field for problem in compiled.problems] in (
-        [f"spec.{field}"],
-        [f"spec.{field.split('.', maxsplit=1)[0]}"],
-    )
-    assert "Refused" in support(Kind.BROKER_USER, field)
 
 
 def test_a_kafka_broker_has_no_driver_yet() -> None:

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Mapping
 
-import pytest
-
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import (
@@ -18,11 +16,12 @@ from channel_operator.brokers.rabbitmq.resources import (
     queue_id,
     user_id,
 )
-from channel_operator.core.accepted import Role
+from channel_operator.core.accepted import Credential, Role
 from channel_operator.core.model import (
     Change,
     Resource,
     ResourceId,
+    Secret,
     by_stage,
 )
 from tests.unit.rabbitmq.samples import (
@@ -167,7 +166,8 @@ def test_a_binding_secret_has_every_entry_by_its_usual_name() -> None:
         }
     )
     entries = pure.binding(
-        resolved_user("shop.checkout", "p@:/ss"),
+        "shop.checkout",
+        Credential(Secret("p@:/ss")),
         channels=[
             {"kind": "Queue", "name": "q", "namespace": "billing", "role": "Producer", "exchange": "billing.q_in"}
         ],
@@ -189,9 +189,16 @@ def test_a_binding_secret_has_every_entry_by_its_usual_name() -> None:
     }
 
 
-def test_a_user_without_a_known_password_has_no_binding() -> None:
-    with pytest.raises(ValueError, match="password"):
-        driver().binding(resolved_user("shop.checkout", None), channels=[], ca=None)
+def test_the_binding_of_a_certificate_user_has_the_pair_and_no_password() -> None:
+    pair = Credential(None, "-----BEGIN CERTIFICATE-----", Secret("-----BEGIN PRIVATE KEY-----"))
+    entries = driver().binding("CN=shop.checkout,O=Acme", pair, channels=[], ca=None)
+    assert entries["username"] == "CN=shop.checkout,O=Acme"
+    assert (entries["tls.crt"], entries["private-key"]) == (
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN PRIVATE KEY-----",
+    )
+    assert entries["uri"] == "amqps://rabbitmq.messaging.svc:5671/%2F"
+    assert "password" not in entries
 
 
 def test_a_queue_with_another_exchange_of_its_name_is_untouched_by_order() -> None:

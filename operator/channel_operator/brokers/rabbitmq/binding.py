@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from channel_operator.api.broker import BrokerSpec, TlsMode
-from channel_operator.core.model import Secret
+from channel_operator.core.accepted import Credential
 
 __all__ = ["binding_secret"]
 
@@ -17,9 +17,9 @@ def _host_and_port(address: str) -> tuple[str, str]:
 
 
 def binding_secret(
-    spec: BrokerSpec, username: str, password: Secret, *, channels: Sequence[Mapping[str, Any]], ca: str | None
+    spec: BrokerSpec, username: str, credential: Credential, *, channels: Sequence[Mapping[str, Any]], ca: str | None
 ) -> dict[str, str]:
-    """Return the entries of the Secret, the password included."""
+    """Return the entries of the Secret, password or private key included."""
     rabbitmq = spec.rabbitmq
     if rabbitmq is None:
         raise ValueError("the Broker is not of type RabbitMQ")
@@ -27,17 +27,22 @@ def binding_secret(
         "type": "rabbitmq",
         "provider": "channel-operator",
         "username": username,
-        "password": password.reveal(),
         "virtual-host": rabbitmq.vhost,
         "channels.json": json.dumps(list(channels), ensure_ascii=False, sort_keys=True),
     }
+    login = ""
+    if credential.password is not None:
+        entries["password"] = credential.password.reveal()
+        login = f"{quote(username, safe='')}:{quote(credential.password.reveal(), safe='')}@"
+    if credential.certificate is not None and credential.private_key is not None:
+        # The mechanism EXTERNAL takes the name from the certificate, so the address carries none.
+        entries["tls.crt"], entries["private-key"] = credential.certificate, credential.private_key.reveal()
     addresses = tuple(rabbitmq.clients.addresses) if rabbitmq.clients else ()
     if addresses:
         entries["host"], entries["port"] = _host_and_port(addresses[0])
         entries["addresses"] = ",".join(addresses)
         scheme = "amqp" if spec.tls.mode is TlsMode.DISABLED else "amqps"
-        login = f"{quote(username, safe='')}:{quote(password.reveal(), safe='')}"
-        entries["uri"] = f"{scheme}://{login}@{addresses[0]}/{quote(rabbitmq.vhost, safe='')}"
+        entries["uri"] = f"{scheme}://{login}{addresses[0]}/{quote(rabbitmq.vhost, safe='')}"
     streams = tuple(rabbitmq.clients.stream_addresses or ()) if rabbitmq.clients else ()
     if streams:
         entries["stream-port"] = _host_and_port(streams[0])[1]

@@ -112,6 +112,8 @@ def _user(desired: User, observed: User) -> Difference | None:
 
 
 def _same_login(desired: User, observed: User) -> bool:
+    if desired.has_no_password:
+        return observed.has_no_password
     if desired.password is None:
         return True
     if observed.password is not None:

@@ -22,6 +22,7 @@ from channel_operator.brokers.rabbitmq.access import assemble_permission, gives
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.names import main_of
+from channel_operator.brokers.rabbitmq.principals import principal_of
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
     FANOUT,
@@ -32,10 +33,12 @@ from channel_operator.brokers.rabbitmq.resources import (
     Permission,
     Policy,
     User,
+    user_id,
 )
 from channel_operator.brokers.rabbitmq.site import MAX_POLICIES, Site
 from channel_operator.core.accepted import (
     Compiled,
+    Credential,
     Resolved,
     ResolvedQueue,
     ResolvedSubscription,
@@ -192,11 +195,19 @@ class RabbitMQDriver:
         """See `brokers.base.Driver.name_of`."""
         return graph.name_of(rid)
 
-    def binding(self, user: Resolved, *, channels: Sequence[Mapping[str, Any]], ca: str | None) -> Mapping[str, str]:
+    def login_id(self, username: str) -> ResourceId:
+        """See `brokers.base.Driver.login_id`."""
+        return user_id(username)
+
+    def principal(self, certificate: str) -> str:
+        """See `brokers.base.Driver.principal`."""
+        return principal_of(certificate, self._site.rabbitmq.certificate_login)
+
+    def binding(
+        self, username: str, credential: Credential, *, channels: Sequence[Mapping[str, Any]], ca: str | None
+    ) -> Mapping[str, str]:
         """See `brokers.base.Driver.binding`."""
-        if not isinstance(user, ResolvedUser) or user.password is None:
-            raise ValueError("only a user whose password is known has a binding")
-        return binding_secret(self._site.spec, user.subject.name, user.password, channels=channels, ca=ca)
+        return binding_secret(self._site.spec, username, credential, channels=channels, ca=ca)
 
     def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
         """See `brokers.base.Driver.user_facts`."""

@@ -95,6 +95,7 @@ def _login(user: User) -> dict[str, str]:
     if user.password is not None:
         return {"password_hash": hashed(user.password), "hashing_algorithm": _HASHING}
     if user.password_hash is not None:
+        # An empty hash is stated too: only that makes a user without a password on every version.
         return {"password_hash": user.password_hash.reveal(), "hashing_algorithm": user.algorithm or _HASHING}
     raise ValueError("a user is written with its password only")
 

@@ -28,7 +28,7 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "rabbitmq.settings": BROKER,
     "rabbitmq.policyPriority": BROKER,
     "rabbitmq.onRevoke": BROKER,
-    "rabbitmq.certificateLogin": _UNUSED,
+    "rabbitmq.certificateLogin": OPERATOR,
     "kafka.bootstrapServers": NOT_YET,
     "kafka.saslMechanism": NOT_YET,
     "kafka.clients.bootstrapServers": NOT_YET,
@@ -73,14 +73,14 @@ _USER_FIELDS: Final[dict[str, str]] = {
     "brokerRef.name": OPERATOR,
     "brokerRef.namespace": OPERATOR,
     "username": BROKER,
-    "authentication.type": f"Password: {BROKER}; TLS: {NOT_YET}",
-    "authentication.certificateSecretRef.name": NOT_YET,
+    "authentication.type": BROKER,
+    "authentication.certificateSecretRef.name": BROKER,
     "passwordSecretRef.name": BROKER,
     "secret.name": OPERATOR,
     "secret.labels": OPERATOR,
     "secret.annotations": OPERATOR,
-    "rotation.every": NOT_YET,
-    "rotation.overlap": NOT_YET,
+    "rotation.every": OPERATOR,
+    "rotation.overlap": OPERATOR,
 }
 
 _QUEUE_FIELDS: Final[dict[str, str]] = {

@@ -40,8 +40,9 @@ def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Sub
     """Give every user of the lists what its roles come to; `access`: what each role may write and read."""
     given: dict[str, Access] = {}
     for grant in grants:
-        before, more = given.get(grant.username, Access()), access[grant.role]
-        given[grant.username] = Access(before.write | more.write, before.read | more.read)
+        for username in grant.usernames:
+            before, more = given.get(username, Access()), access[grant.role]
+            given[username] = Access(before.write | more.write, before.read | more.read)
     return [
         Part(permission_id(user), subject.key, Mode.ASSERT, content, subject.since)
         for user, content in sorted(given.items())

@@ -16,6 +16,7 @@ __all__ = [
     "EXCHANGE",
     "FANOUT",
     "HASH_HEADER",
+    "NO_PASSWORD",
     "PERMISSION",
     "POLICY",
     "QUEUE",
@@ -207,11 +208,16 @@ class Policy(NamedTuple):
         return False
 
 
+NO_PASSWORD: Final = Secret("")
+"""The password hash of a user that no password lets in."""
+
+
 class User(NamedTuple):
     """A user of the cluster.
 
     `password` is what we want or have written; None = unknown here. Observed users carry `password_hash` (base64 of
-    salt and digest, RabbitMQ documentation "Passwords") and `algorithm` instead.
+    salt and digest, RabbitMQ documentation "Passwords") and `algorithm` instead. The hash is empty where there is no
+    password at all: such a user can log in by certificate only.
     """
 
     name: str
@@ -219,6 +225,11 @@ class User(NamedTuple):
     password: Secret | None = None
     password_hash: Secret | None = None
     algorithm: str = ""
+
+    @property
+    def has_no_password(self) -> bool:
+        """Whether it is known to have none."""
+        return self.password is None and self.password_hash == NO_PASSWORD
 
     @property
     def id(self) -> ResourceId:

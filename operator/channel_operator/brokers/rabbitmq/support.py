@@ -5,14 +5,13 @@ Decides refusals and the enforcement notes of an accepted spec. Never builds an 
 
 from collections.abc import Sequence
 
-from channel_operator.api.brokeruser import AuthenticationType, BrokerUserSpec
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.delivery_rules import delivery_notes, delivery_problems
 from channel_operator.brokers.rabbitmq.settings import Consumed
 from channel_operator.core.accepted import Enforcement
 from channel_operator.core.model import Capabilities, Problem
 
-__all__ = ["client_enforced", "consumed_problems", "enforcement", "no_kafka", "user_problems"]
+__all__ = ["client_enforced", "consumed_problems", "enforcement", "no_kafka"]
 
 
 def _not_yet(field: str, what: str) -> Problem:
@@ -50,16 +49,6 @@ def client_enforced(entries: Sequence[Enforcement]) -> tuple[Problem, ...]:
         for entry in entries
         if entry.by == "Client"
     )
-
-
-def user_problems(spec: BrokerUserSpec) -> tuple[Problem, ...]:
-    """Return why this user cannot be had here."""
-    problems = []
-    if spec.authentication.type is AuthenticationType.TLS:
-        problems.append(_not_yet("spec.authentication.type", "TLS"))
-    if spec.rotation is not None:
-        problems.append(_not_yet("spec.rotation", "rotation by schedule"))
-    return tuple(problems)
 
 
 def enforcement(spec: Consumed, capabilities: Capabilities, *, dead_letters_to: str | None) -> tuple[Enforcement, ...]:

@@ -3,6 +3,7 @@
 Never decides the order of changes (graph) nor how many run side by side (apply).
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -144,12 +145,12 @@ class Writer:
             self._check_user(found)
             if diff(wanted, found) is None:
                 return wanted
-            if wanted.password is None:
+            if wanted.password is None and not wanted.has_no_password:
                 # What it logs in with is right as it is, and is stated again: left out, the broker would clear it.
                 wanted = wanted._replace(password_hash=found.password_hash, algorithm=found.algorithm)
         elif not wanted.tags:
             raise Retry(f'user "{wanted.name}", which was there to be adopted, is gone', after=0.0)
-        elif wanted.password is None:
+        elif wanted.password is None and not wanted.has_no_password:
             raise Retry(f'the password of user "{wanted.name}" is not known yet')
         answer = await self._client.write(
             "put_user", "PUT", object_path(self._client.vhost, change.id), body_of(wanted)
@@ -199,7 +200,7 @@ class Writer:
         rid = change.id
         match rid.kind:
             case "User":
-                return await self._delete_user(rid)
+                return await self._delete_user(rid, change.removal)
             case "Permission":
                 return await self._delete_permission(rid)
             case "Binding":
@@ -227,14 +228,25 @@ class Writer:
         target = path("bindings", self._client.vhost, "e", source, kind[0], destination, key)
         self._check_gone(await self._client.write("delete_binding", "DELETE", target))
 
-    async def _delete_user(self, rid: ResourceId) -> _Kept | None:
+    async def _delete_user(self, rid: ResourceId, removal: Removal | None) -> _Kept | None:
         found = await read_one(self._client, rid)
         if not isinstance(found, User):
             return None
         if not is_made_by(self._tag, found.tags) or found.name == self._client.username:
             return _Kept(found)
+        if removal is Removal.DELETE_IF_EMPTY and await self._is_connected(found.name):
+            return _Kept(found)
         await self._remove(rid)
         return None
+
+    async def _is_connected(self, user: str) -> bool:
+        """Look twice across the statistics tick: a connection shows in the list some time after it was opened."""
+        for pause in (0.0, self._tick):
+            await asyncio.sleep(pause)
+            answer = await self._client.get("list_connections", connections_path(user), accept=(HTTPStatus.NOT_FOUND,))
+            if answer.data if answer.ok else False:
+                return True
+        return False
 
     async def _delete_permission(self, rid: ResourceId) -> _Kept | None:
         user = rid.path[0]
