@@ -44,6 +44,8 @@ class FakeBroker:
     whole_from: int = sys.maxsize
     """From so many objects on, everything is read on their account."""
     unreachable: bool = False
+    cause: str = "the fake broker does not answer"
+    """What a call says while it is unreachable."""
     refuses_login: bool = False
     writes_left: int | None = None
     """After so many more writes the broker is gone, as if it had died there; None = never."""
@@ -84,7 +86,7 @@ class FakeSession:
 
     def _check(self) -> None:
         if self._broker.unreachable:
-            raise Unreachable("the fake broker does not answer")
+            raise Unreachable(self._broker.cause)
         if self._broker.refuses_login:
             raise CredentialsRefused("the fake broker refuses the login", reason=Reason.CREDENTIALS_INVALID)
 

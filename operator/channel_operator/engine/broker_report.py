@@ -25,6 +25,7 @@ from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
 from channel_operator.engine.certificates import not_after
 from channel_operator.engine.context import Context
+from channel_operator.engine.outage import OutageCause
 from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.state import BrokerState
 
@@ -43,8 +44,8 @@ class BrokerReport:
         self._context = context
         self._capabilities: Capabilities | None = None
         self._problem: Problem | None = None
-        self._outage: str | None = None
-        self._data_plane: str | None = None
+        self._outage = OutageCause()
+        self._data_plane = OutageCause()
         self._uid: str | None = None
         self._replaced: str | None = None
         self._orphans: list[str] = []
@@ -68,7 +69,7 @@ class BrokerReport:
             self._uid, self._replaced = manifest.uid, None
         ends = {"ca": not_after(connection.ca), "client": not_after(connection.certificate)}
         self._certificates = {which: end for which, end in ends.items() if end is not None}
-        was_down = self._outage is not None
+        was_down = self._outage.told is not None
         before = manifest.status.get("identity")
         if before and before != capabilities.identity:
             self._replaced = before
@@ -77,8 +78,10 @@ class BrokerReport:
             )
             await self._event(manifest, EventReason.BROKER_REPLACED, text, warning=True)
         self._capabilities = capabilities
-        self._problem = self._outage = None
-        self._data_plane = data_plane
+        self._problem = None
+        self._outage.over()
+        self._data_plane.over()
+        self.data_plane(data_plane)
         log.info("connected", broker=self._context.name, product=capabilities.product, version=capabilities.version)
         if was_down:
             await self._event(manifest, EventReason.BROKER_RECOVERED, f"Broker {self._context.name} answers again.")
@@ -100,10 +103,14 @@ class BrokerReport:
     async def down(self, problem: Problem | None, outage: str | None) -> None:
         """Take in that the broker cannot be worked with."""
         manifest = self._context.store.get(self._context.broker)
-        first = outage is not None and self._outage is None
-        self._problem, self._outage = problem, outage
+        first = outage is not None and self._outage.told is None
+        self._problem = problem
         if manifest is None:
             return
+        if outage is None:
+            self._outage.over()
+        else:
+            self._outage.hear(outage, generation=manifest.generation, now=self._context.clock.monotonic())
         if first:
             log.warning("the broker went away", broker=self._context.name, why=outage)
             await self._event(manifest, EventReason.BROKER_UNREACHABLE, outage or "", warning=True)
@@ -112,9 +119,14 @@ class BrokerReport:
 
     def data_plane(self, problem: str | None) -> None:
         """Take in what the data plane answered."""
-        if problem != self._data_plane:
-            self._data_plane = problem
-            self._due_at = self._context.clock.monotonic()
+        before, now = self._data_plane.told, self._context.clock.monotonic()
+        if problem is None:
+            self._data_plane.over()
+        else:
+            manifest = self._context.store.get(self._context.broker)
+            self._data_plane.hear(problem, generation=manifest.generation if manifest is not None else 0, now=now)
+        if self._data_plane.told != before:
+            self._due_at = now
 
     def observed(self, state: BrokerState) -> None:
         """Take in that the whole broker was looked at."""
@@ -209,8 +221,8 @@ class BrokerReport:
             self._context.now(),
             self._capabilities,
             self._problem,
-            self._outage,
-            self._data_plane,
+            self._outage.told,
+            self._data_plane.told,
             self._replaced,
             count_channels(manifests),
             self._orphans,
@@ -221,7 +233,7 @@ class BrokerReport:
         status = broker_status(facts)
         if self._observed is not None and changed_fields(manifest.status, status):
             status["lastObservedTime"] = self._observed
-        result = "success" if self._problem is None and self._outage is None else "waiting"
+        result = "success" if self._problem is None and self._outage.told is None else "waiting"
         self._context.statuses.want(manifest.key, manifest.uid, status, result)
 
     async def _event(self, manifest: Manifest, reason: EventReason, text: str, *, warning: bool = False) -> None:
@@ -243,11 +255,11 @@ class BrokerReport:
             stamp = (manifest.status.get("credentials") or {}).get("issuedAt")
             if stamp:
                 issued.append(datetime.fromisoformat(stamp).timestamp())
-        answers = self._capabilities is not None and self._outage is None and self._problem is None
+        answers = self._capabilities is not None and self._outage.told is None and self._problem is None
         depth = self._context.schedule.depth()
         return BrokerFigures(
             broker=self._context.name,
-            up={"management": answers, "data": answers and self._data_plane is None},
+            up={"management": answers, "data": answers and self._data_plane.told is None},
             depth={priority.name.lower(): count for priority, count in depth.items()},
             resources=counts,
             observed_at=self._observed_at,

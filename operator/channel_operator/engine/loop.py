@@ -236,7 +236,10 @@ class BrokerLoop:
         if connection != live.connection:
             log.info("credentials or certificates changed, connecting anew", broker=self.context.name)
             raise _ReconnectError
-        self.report.data_plane(await live.session.probe_data_plane())
+        data_plane = await live.session.probe_data_plane()
+        if data_plane is not None:
+            await live.session.probe()  # the Broker shall not say that its other side answers without having asked
+        self.report.data_plane(data_plane)
         share = options.broker_secret_sweep / options.secrets_sweep
         users = [key for key in self._keys() if key.kind is Kind.BROKER_USER]
         for key in users:

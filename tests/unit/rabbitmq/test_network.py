@@ -1,6 +1,10 @@
 """Which addresses may be reached, and what a failure says."""
 
+import asyncio
+import socket
 import ssl
+import threading
+from typing import Any
 
 import pytest
 
@@ -64,6 +68,34 @@ async def test_a_name_that_leads_to_a_refused_address_is_refused() -> None:
     with pytest.raises(AddressRefusedError):
         await resolve("localhost", 443, AddressRules((), only=False))
     assert "127.0.0.1" in await resolve("localhost", 443, AddressRules({"localhost"}, only=False))
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence, real = threading.Event(), socket.getaddrinfo
+
+    def answer(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.startswith("dead"):
+            silence.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return real(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    rules = AddressRules({"localhost"}, only=False)
+    dead = [asyncio.create_task(resolve(f"dead-{number}", 443, rules)) for number in range(100)]
+    try:
+        assert "127.0.0.1" in await resolve("localhost", 443, rules)
+        # The event loop's own pool is free: the API server's name is looked up there.
+        assert await asyncio.to_thread(lambda: True)
+        assert not any(task.done() for task in dead)
+    finally:
+        silence.set()
+    found = await asyncio.gather(*dead, return_exceptions=True)
+    assert {type(one) for one in found} == {socket.gaierror}
+
+
+async def test_a_host_that_cannot_be_a_name_is_not_known() -> None:
+    with pytest.raises(socket.gaierror):
+        await resolve("a" * 64 + ".example", 443, AddressRules((), only=False))
 
 
 def test_every_segment_of_a_path_is_encoded() -> None:

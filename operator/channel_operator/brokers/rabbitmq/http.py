@@ -76,7 +76,7 @@ class _Call(NamedTuple):
 
 
 class ManagementClient:
-    """Calls the management API. Opens nothing before its first call."""
+    """Calls the management API. Opens nothing before its first call, and nothing once it was closed."""
 
     def __init__(self, connection: Connection, recorder: Recorder) -> None:
         rabbitmq = connection.spec.rabbitmq
@@ -92,6 +92,7 @@ class ManagementClient:
         self._auth = "Basic " + base64.b64encode(login).decode()
         self._server_name = connection.spec.tls.server_name
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
         # The connector's own limit is not fair: whoever has just given a connection back takes it again before those
         # that wait, so under load a call can wait for ever. A semaphore serves in order.
         self._turn = asyncio.Semaphore(_CONNECTIONS)
@@ -105,7 +106,10 @@ class ManagementClient:
         return f"RabbitMQ at {url} (Broker {self._connection.name})"
 
     def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
+        if self._is_closed:
+            # One of several calls at a time failed and ended this life; the others must not open what nobody closes.
+            raise Unreachable(f"{self.where}: the connection was given up")
+        if self._session is None:
             context = tls_context(self._connection)
             connector = aiohttp.TCPConnector(
                 limit=0,
@@ -124,7 +128,8 @@ class ManagementClient:
         return self._session
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, for good."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None

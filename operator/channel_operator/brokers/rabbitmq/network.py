@@ -9,7 +9,9 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 from collections.abc import Collection
+from contextlib import suppress
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -84,9 +86,41 @@ class AddressRules:
 
 async def resolve(host: str, port: int, rules: AddressRules) -> list[str]:
     """Resolve a host for a connection of our own making. Raises OSError, AddressRefusedError among them."""
+    return rules.filter(host, await _look_up(host, port))
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    """Ask the system's resolver in a thread of its own.
+
+    A name server that is silent holds a thread for many seconds. The event loop's pool has a handful: the names of
+    some dead brokers would hold up those of live ones and of the API server, and the end of the process too, which
+    waits for that pool.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return rules.filter(host, list(dict.fromkeys(str(info[4][0]) for info in found)))
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(found: list[str] | OSError) -> None:
+        if answer.done():
+            return
+        if isinstance(found, OSError):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def work() -> None:
+        found: list[str] | OSError
+        try:
+            infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+        except UnicodeError:
+            found = socket.gaierror(socket.EAI_NONAME, "not a host name")  # what cannot be encoded for DNS
+        except OSError as error:
+            found = error
+        with suppress(RuntimeError):  # nobody waits any more: the event loop is closed
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
+    return await answer
 
 
 class CheckingResolver(AbstractResolver):
