@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+from yarl import URL
+
 from channel_operator.api.reasons import EventReason
 from channel_operator.engine.clock import SystemClock
 from channel_operator.kube import events as events_module
@@ -13,7 +16,7 @@ from channel_operator.kube.client import KubeClient
 from channel_operator.kube.events import EventPoster
 from tests.kube.conftest import Kube
 from tests.kube.connected import connected, eventually, make_queue, queue_key
-from tests.lab.ports import free_port
+from tests.lab.proxy import FaultProxy
 
 
 @asynccontextmanager
@@ -80,14 +83,30 @@ async def test_one_object_cannot_flood_the_others(kube: Kube, namespace: str) ->
         assert len(events(kube, namespace)) == events_module._PER_OBJECT + 1
 
 
-async def test_an_api_server_that_is_away_delays_nobody(kube: Kube, namespace: str, tmp_path: Path) -> None:
-    url = f"https://127.0.0.1:{free_port()}"
-    kubeconfig = kube.control_plane.kubeconfig_for(namespace, "default", tmp_path / "kubeconfig", url=url)
-    async with connected(kubeconfig) as client, posting(client) as poster:
-        for number in range(5000):
-            tell(poster, namespace, f"uid-{number}", "Created.")
-        assert len(poster._waiting) <= events_module._WAITING
-        await eventually(lambda: len(poster._waiting) < events_module._WAITING)  # it goes on trying, and drops
+async def test_what_is_told_while_the_api_server_is_away_is_posted_when_it_is_back(
+    kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(kube.kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    server = URL(cluster["server"])
+    with FaultProxy(str(server.host), int(server.port or 0)) as proxy:
+        cluster["server"] = str(server.with_port(proxy.port))
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(yaml.safe_dump(config))
+        async with connected(kubeconfig) as client, posting(client) as poster:
+            uid = (await make_queue(client, namespace))["metadata"]["uid"]
+            proxy.refuse()
+            proxy.cut()
+            tell(poster, namespace, uid, "Told while nobody listened.")
+            await eventually(lambda: not poster._waiting)  # it is tried
+            await eventually(lambda: bool(poster._waiting))  # and waits again
+            for number in range(5000):
+                tell(poster, namespace, f"uid-{number}", "Created.")
+            assert len(poster._waiting) <= events_module._WAITING
+            proxy.forward()
+            await eventually(
+                lambda: "Told while nobody listened." in {event["message"] for event in events(kube, namespace)}
+            )
 
 
 async def test_what_waits_is_posted_on_a_clean_exit(kube: Kube, namespace: str) -> None:

@@ -18,8 +18,8 @@ from channel_operator.api.meta import API_VERSION
 from channel_operator.api.reasons import EventReason
 from channel_operator.core.model import Key
 from channel_operator.engine.clock import Clock
-from channel_operator.engine.ports import Gone
-from channel_operator.errors import OperatorError
+from channel_operator.engine.ports import Conflict, Forbidden, Gone
+from channel_operator.errors import OperatorError, Retry
 from channel_operator.kube.client import MERGE_PATCH, KubeClient, path
 
 __all__ = ["EventPoster"]
@@ -35,6 +35,8 @@ _PER_SECOND = 10.0
 _BURST = 25.0
 _GIVES_WAY = 2.0
 """Seconds that one Event waits, at most, for calls that matter more."""
+_AGAIN = 1.0
+"""Seconds of rest when the API server did not answer: what was told while it was away is posted when it is back."""
 _GLANCE = 0.05
 _MESSAGE_BYTES = 1024
 """The API server's limit on an Event's message."""
@@ -112,7 +114,8 @@ class EventPoster:
                 continue
             allowance -= 1
             await self._give_way()
-            await self._send(self._waiting.popleft())
+            if not await self._send(self._waiting.popleft()):
+                await self._clock.sleep(_AGAIN)
 
     async def _give_way(self) -> None:
         """Let everything else go first while calls have to wait, but not for ever."""
@@ -124,10 +127,11 @@ class EventPoster:
         """Post what still waits, unpaced, within `seconds`: for a clean exit."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._waiting:
-                    await self._send(self._waiting.popleft())
+                while self._waiting and await self._send(self._waiting.popleft()):
+                    pass
 
-    async def _send(self, told: _Told) -> None:
+    async def _send(self, told: _Told) -> bool:
+        """Post one; False when the API server does not answer: it waits again then, behind the others."""
         told.queued = False
         try:
             if told.name:
@@ -140,15 +144,28 @@ class EventPoster:
                 told.name = answer["metadata"]["name"]
         except Gone:
             told.name = ""  # it expired at the API server (after an hour), or the namespace goes
+        except Conflict:
+            told.name = self._name(told)  # an earlier try arrived although its answer did not
+        except Retry as error:
+            if isinstance(error, Forbidden) or self._clock.monotonic() - told.first >= _REPEAT_SECONDS:
+                self._drop(str(error), told.key, told.reason)
+                return True
+            told.queued = True
+            self._waiting.append(told)
+            return False
         except OperatorError as error:
             _log.warning("an Event could not be posted", key=str(told.key), about=told.reason.value, reason=str(error))
+        return True
+
+    def _name(self, told: _Told) -> str:
+        unique = hashlib.sha256(f"{told.uid}/{told.reason}/{told.message}/{told.first_stamp}".encode()).hexdigest()
+        return f"{told.key.name}.{unique[:16]}"
 
     def _body(self, told: _Told) -> dict[str, Any]:
-        unique = hashlib.sha256(f"{told.uid}/{told.reason}/{told.message}/{told.first_stamp}".encode()).hexdigest()
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{told.key.name}.{unique[:16]}", "namespace": told.key.namespace},
+            "metadata": {"name": self._name(told), "namespace": told.key.namespace},
             "involvedObject": {
                 "apiVersion": API_VERSION,
                 "kind": told.key.kind.value,
