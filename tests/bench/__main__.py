@@ -45,7 +45,7 @@ def main(
     """Measure the operator against the raw limit of the servers on a lab of its own."""
     plan = Plan(cases=only or CASES, pairs=pairs)
     if quick:
-        plan = Plan(sizes=(50,), cases=only or CASES, pairs=1, changes=10, restarts=1, resync="1s")
+        plan = Plan(sizes=(50,), cases=only or CASES, pairs=1, changes=10, restarts=1, handovers=1, resync="1s")
     if sizes:
         plan = replace(plan, sizes=sizes)
     folder = Path(tempfile.mkdtemp(prefix="bench-"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.creation import Creation
+from tests.bench.handover import Handover
 from tests.bench.latency import Latency
 from tests.bench.settled import Quiet, Restart
 
@@ -47,6 +48,7 @@ class Results:
     versions: dict[str, str] = field(default_factory=dict)
     creations: list[Creation] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    handovers: list[Handover] = field(default_factory=list)
     restarts: list[Restart] = field(default_factory=list)
     quiet: Quiet | None = None
     in_place: int = 0
@@ -102,10 +104,19 @@ class Results:
             ratio = "" if change.raw is None else f"{change.operator.p50 / change.raw.p50:.2f}"
             raw = "" if change.raw is None else _both(change.raw)
             yield Row(f"one change, {change.condition}: p50 / p99", _both(change.operator), raw, ratio, change.target)
+        if self.handovers:
+            yield from self._handover_rows()
         if self.restarts:
             yield from self._restart_rows()
         if self.quiet is not None:
             yield from self._quiet_rows(self.quiet)
+
+    def _handover_rows(self) -> Iterable[Row]:
+        for how, ended, target in (("SIGTERM", "leader ends in order", "3 s"), ("SIGKILL", "leader is killed", "")):
+            mine = [one for one in self.handovers if one.how == how]
+            leads, served = _longest([one.leads for one in mine]), _longest([one.served for one in mine])
+            yield Row(f"{ended}: the standby leads, median / longest", leads, target=target)
+            yield Row("  a Queue posted at that moment is Ready", served)
 
     def _restart_rows(self) -> Iterable[Row]:
         name = f"restart with {self.in_place} Queues"
@@ -151,6 +162,7 @@ class Results:
                 }
                 for c in self.changes
             ],
+            "handovers": [asdict(h) for h in self.handovers],
             "in_place": self.in_place,
             "restarts": [asdict(r) for r in self.restarts],
             "steady": asdict(self.quiet) if self.quiet is not None else None,
@@ -180,6 +192,10 @@ def _creation_rows(one: Creation) -> Iterable[Row]:
     whole = [f"{statistics.median(sum(r.cpu.values()) for r in rounds):.1f} s" for rounds in (one.operator, one.raw)]
     yield Row("  CPU of all these", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
     yield Row("  CPU of anything else on the machine / unused", *rest)
+
+
+def _longest(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.2f} / {max(seconds):.2f} s"
 
 
 def _both(latency: Latency) -> str:

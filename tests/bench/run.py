@@ -1,4 +1,4 @@
-"""The order of a run: a sample, single changes on an empty broker, creations in turns, then what is in place.
+"""The order of a run: a sample, single changes on an empty broker, handovers, creations, then what is in place.
 
 Decides what is measured after what, so that nothing runs beside a measurement that does not belong to it.
 """
@@ -6,7 +6,7 @@ Decides what is measured after what, so that nothing runs beside a measurement t
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from tests.bench import creation, latency, settled
+from tests.bench import creation, handover, latency, settled
 from tests.bench.counting import CountingProxy
 from tests.bench.creation import Creation, Round
 from tests.bench.figures import Change, Results
@@ -16,7 +16,7 @@ from tests.bench.work import QUEUES_PER_PAIR, Workload
 
 __all__ = ["CASES", "Plan", "run"]
 
-CASES = ("create", "latency", "restart", "steady")
+CASES = ("create", "latency", "restart", "steady", "handover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Plan:
     pairs: int = 3
     changes: int = 100
     restarts: int = 3
+    handovers: int = 3
     resync: str = "5s"
     busy: str = "300ms"
 
@@ -49,6 +50,8 @@ class _Run:
         sample = await self._sample()
         if "latency" in plan.cases:
             await self._changes_on_nothing(sample)
+        if "handover" in plan.cases:
+            await self._handovers()
         for size in plan.sizes:
             last = size == max(plan.sizes)
             in_place = self._in_place_cases() if last else ()
@@ -59,7 +62,7 @@ class _Run:
         return self.results
 
     def _in_place_cases(self) -> Collection[str]:
-        return [case for case in self.plan.cases if case != "create"]
+        return [case for case in self.plan.cases if case not in {"create", "handover"}]
 
     async def _sample(self) -> Sample:
         self.say("taking a sample of what the operator writes")
@@ -145,6 +148,15 @@ class _Run:
         self.results.changes.append(Change(condition, operator, raw, target))
         limit = "" if raw is None else f", raw p50 {raw.p50:.0f} ms"
         self.say(f"one change, {condition}: p50 {operator.p50:.0f} ms, p99 {operator.p99:.0f} ms{limit}")
+
+    async def _handovers(self) -> None:
+        work = self._work(QUEUES_PER_PAIR * self.plan.handovers)  # two of each five are used
+        async with self.stage.operator():
+            await self.stage.prepare(work)
+        for one in await handover.measure(self.stage, work, self.plan.handovers):
+            self.results.handovers.append(one)
+            self.say(f"{one.how}: the standby leads after {one.leads:.2f} s, a Queue is Ready after {one.served:.2f} s")
+        await self.stage.clear(work)
 
     # -- none ----------------------------------------------------------------------------------------------------
 

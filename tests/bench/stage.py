@@ -63,8 +63,11 @@ class Stage:
         return f"{self.lab.rabbitmq.host}:{self.lab.rabbitmq.amqps_port}"
 
     @asynccontextmanager
-    async def operator(self, **settings: str) -> AsyncIterator[MeasuredOperator]:
-        """Run the operator with the chart's ServiceAccount; `settings` by their names (`resync_interval="5s"`)."""
+    async def operator(self, *, leading: bool = True, **settings: str) -> AsyncIterator[MeasuredOperator]:
+        """Run the operator with the chart's ServiceAccount; `settings` by their names (`resync_interval="5s"`).
+
+        With `leading` False it is only waited for until it is ready.
+        """
         self._operators += 1
         folder = self.lab.state_dir / f"operator-{self._operators}"
         if self.profile:
@@ -73,11 +76,12 @@ class Stage:
         operator = await asyncio.to_thread(
             lambda: MeasuredOperator(folder, self._installation, settings=settings, profile=self.profile)
         )
-        await asyncio.to_thread(operator.start)
+        await asyncio.to_thread(operator.start, leading=leading)
         try:
             yield operator
         finally:
-            await asyncio.to_thread(operator.stop)
+            if operator.running:
+                await asyncio.to_thread(operator.stop)
 
     # -- rounds --------------------------------------------------------------------------------------------------
 

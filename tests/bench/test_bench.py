@@ -25,10 +25,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 async def test_every_case_is_measured_and_the_steady_state_writes_nothing(lab: Lab, tmp_path: Path) -> None:
     with lab:
-        results = await measure(lab, Plan(sizes=(SIZE,), cases=CASES, pairs=1, changes=5, restarts=1, resync="1s"))
+        plan = Plan(sizes=(SIZE,), cases=CASES, pairs=1, changes=5, restarts=1, handovers=1, resync="1s")
+        results = await measure(lab, plan)
     assert [one.size for one in results.creations] == [SIZE]
     assert len(results.changes) == 3
     assert results.in_place == SIZE
+    assert [one.how for one in results.handovers] == ["SIGTERM", "SIGKILL"]
     assert results.restarts
     assert all((one.broker_writes, one.kube_writes) == (0, 0) for one in results.restarts)
     assert results.quiet is not None
