@@ -62,6 +62,12 @@ def test_the_demo_shows_every_promise(demo: subprocess.CompletedProcess[str]) ->
 
 
 @pytest.mark.timeout(900)
+def test_the_readme_promises_what_the_demo_shows(demo: subprocess.CompletedProcess[str]) -> None:
+    promised = re.findall(r"^(\d)\. \*\*(.+?)\.\*\* ", README, re.MULTILINE)
+    assert promised == re.findall(r"^promise (\d)  (.+): shown$", demo.stdout, re.MULTILINE)
+
+
+@pytest.mark.timeout(900)
 def test_the_readme_prints_what_the_demo_prints(demo: subprocess.CompletedProcess[str]) -> None:
     block = re.search(r"<!-- demo output -->\n```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert block

@@ -70,6 +70,11 @@ class ControlPlane:
         return self._external is not None or (self._server is not None and self._server.running)
 
     @property
+    def external(self) -> bool:
+        """Whether it was given and is not the lab's."""
+        return self._external is not None
+
+    @property
     def pid(self) -> int:
         """Process id."""
         return self._own().pid

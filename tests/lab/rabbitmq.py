@@ -115,6 +115,11 @@ class RabbitMQ:
         return self._external_url is not None or (self._server is not None and self._server.running)
 
     @property
+    def external(self) -> bool:
+        """Whether it was given and is not the lab's."""
+        return self._external_url is not None
+
+    @property
     def pid(self) -> int:
         """Process id of the broker."""
         return self._own().pid

@@ -1,6 +1,7 @@
 """The whole lab in one object: authority, control plane and RabbitMQ, started together and stopped together."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,9 @@ from tests.lab.kubernetes import ControlPlane
 from tests.lab.rabbitmq import RabbitMQ
 from tests.lab.rabbitmq_install import Version, install
 from tests.lab.tls import CertificateAuthority
+
+_LOOK = 0.1
+"""Seconds between two looks whether a start that is given up has ended."""
 
 
 def build() -> None:
@@ -37,12 +41,25 @@ class Lab:
             for part in started:
                 part.result()
         except BaseException:
-            # Also for Ctrl-C: once its server is gone, a start that is under way ends by itself.
-            self.stop()
+            self._give_up(started)
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return self
+
+    def _give_up(self, started: Sequence[Future[None]]) -> None:
+        """End what has begun to start, also after Ctrl-C: once its server is gone, a start ends by itself.
+
+        It may be about to start another process, so the look is repeated. In order takes its time, and RabbitMQ does
+        not listen to SIGTERM before it is up: nothing is there yet that could be lost.
+        """
+        while True:
+            for part in (self.control_plane, self.rabbitmq):
+                if part.running and not part.external:
+                    part.kill()
+            if not wait(started, timeout=_LOOK).not_done:
+                break
+        self.stop()
 
     def stop(self) -> None:
         """Stop what runs; the folder stays."""
