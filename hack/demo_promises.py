@@ -57,10 +57,10 @@ class Promises:
         payments = self.cluster.wait_ready("Queue", "billing", "payments")
         notes = {one["field"]: one for one in payments["status"]["enforcement"]}
         retry = notes["spec.retry.maxDeliveries"]
-        strict = self.site.queue("billing", "strict", ordering="Strict")
-        self.cluster.apply(strict)
-        refused = self.cluster.wait_reason("Queue", "billing", "strict", "UnsupportedByBroker")
-        require("billing.strict" not in self.site.native_queues(), "the refused queue is not made")
+        partitioned = self.site.queue("billing", "partitioned", kafka={"partitions": 3})
+        self.cluster.apply(partitioned)
+        refused = self.cluster.wait_reason("Queue", "billing", "partitioned", "UnsupportedByBroker")
+        require("billing.partitioned" not in self.site.native_queues(), "the refused queue is not made")
         kafka = {"bootstrapServers": ["localhost:9093"]}
         broker = self.site.broker(kafka=kafka)
         del broker["spec"]["rabbitmq"]
@@ -240,12 +240,12 @@ class Promises:
                 entry["manager"] for entry in versions[-1]["metadata"]["managedFields"] if "f:spec" in entry["fieldsV1"]
             }
             require("channel-operator" not in writers, f"the operator does not write the spec of {namespace}/{name}")
-        refused = self.cluster.get("Queue", "billing", "strict")
+        refused = self.cluster.get("Queue", "billing", "partitioned")
         states = [one["status"] for one in kstatus([refused or {}])]
         expect(states, ["Failed"], "kstatus of a refused Queue")
         return [
             f"kstatus, the library that GitOps tools use, on {len(examples)} examples: InProgress, then Current",
-            "on the refused Queue billing/strict: Failed, with the reason; no spec was written by the operator",
+            "on the refused Queue billing/partitioned: Failed, with the reason; no spec was written by the operator",
         ]
 
     # -- 6 -------------------------------------------------------------------------------------------------------
