@@ -41,6 +41,7 @@ _CONNECTIONS = 16
 _WRITE_SECONDS = 10.0
 _READ_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
@@ -147,7 +148,7 @@ class KubeClient:
                 self._session.request(
                     _METHODS[verb],
                     url,
-                    data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
+                    data=None if body is None else _ENCODER.encode(body).encode(),
                     headers=headers,
                     timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
                     allow_redirects=False,

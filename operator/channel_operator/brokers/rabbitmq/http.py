@@ -34,6 +34,7 @@ _MAX_ERROR_BODY: Final = 4096
 _CHUNK: Final = 65536
 _JUDGED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 _UNSPEAKABLE: Final = frozenset({"", ".", ".."})
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
@@ -122,6 +123,7 @@ class ManagementClient:
                 connector=connector,
                 headers={**_HEADERS, "Authorization": self._auth},
                 cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(),  # each call has its own, over all addresses
                 trust_env=False,
                 auto_decompress=True,
             )
@@ -144,7 +146,7 @@ class ManagementClient:
         self, operation: str, method: str, target: str, body: Any = None, *, accept: Collection[int] = ()
     ) -> Answer:
         """Write; 400, 404, 409 and those of `accept` are answers for the caller to judge, anything else raises."""
-        payload = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        payload = None if body is None else _ENCODER.encode(body).encode()
         return await self._call(operation, _Call(method, target, payload, WRITE_SECONDS, _JUDGED.union(accept)))
 
     def refusal(self, answer: Answer) -> OperatorError:
