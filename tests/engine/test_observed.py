@@ -1,5 +1,8 @@
 """What is only observed is never written to, keeps the access it gave, and says what would be done."""
 
+from channel_operator.api.meta import Kind
+from channel_operator.brokers.rabbitmq.resources import Permission, queue_id
+from channel_operator.core.model import Key
 from tests.engine.held import check_untouched, settled
 from tests.engine.world import MAIN, world
 
@@ -82,3 +85,46 @@ async def test_a_deletion_under_an_observed_broker_does_not_claim_that_access_we
         assert len(w.broker.writes) == on_broker
         text = "billing.invoices and all rights were left as they are: messaging/main is only observed."
         assert text in [event.message for event in w.kube.events]
+
+
+async def test_the_plans_of_an_observed_broker_show_every_users_rights() -> None:
+    async with world() as w:
+        user, queue = await settled(w)
+        w.make_user("sender", "shop")
+        w.kube.edit(queue, producers=[{"name": "sender", "namespace": "shop"}])
+        await w.advance(10)
+        w.kube.edit(MAIN, managementPolicy="Observe")
+        await w.advance(10)
+        on_broker = len(w.broker.writes)
+        sender = Key(Kind.BROKER_USER, "shop", "sender")
+        for key in (user, sender, queue):
+            assert w.kube.condition(key, "Programmed") == ("True", "Observed"), w.kube.status(key)
+        w.kube.edit(queue, producers=[], consumers=[{"name": "worker"}, {"name": "sender", "namespace": "shop"}])
+        await w.advance(10)
+        assert w.kube.status(queue)["plan"]["changes"] == [
+            "+ right of shop/sender as Consumer",
+            "- right of shop/sender as Producer",
+        ]
+        assert w.kube.condition(queue, "Programmed") == ("False", "Observed")
+        assert w.kube.condition(queue, "Drifted") == ("True", "Observed")
+        [line] = w.kube.status(sender)["plan"]["changes"]
+        assert line.startswith("~ permission of shop.sender: write")
+        assert "billing.invoices" in line
+        assert "plan" not in w.kube.status(user)
+        assert len(w.broker.writes) == on_broker
+
+
+async def test_what_somebody_changes_at_an_observed_broker_is_noticed_and_left() -> None:
+    async with world() as w:
+        user, queue = await settled(w)
+        w.kube.edit(MAIN, managementPolicy="Observe")
+        await w.advance(10)
+        on_broker = len(w.broker.writes)
+        w.put(Permission("billing.worker", ".*", ".*", ".*"))
+        w.take(queue_id("billing.invoices"))
+        await w.advance(400)
+        [line] = w.kube.status(user)["plan"]["changes"]
+        assert "configure replaces a pattern that is not the operator's" in line
+        assert any(line.startswith("+ queue billing.invoices") for line in w.kube.status(queue)["plan"]["changes"])
+        assert w.kube.condition(user) == ("False", "Observed")
+        assert len(w.broker.writes) == on_broker

@@ -101,8 +101,8 @@ class Driver(Protocol):
         what derives from them.
         """
 
-    def gives(self, part: Part, observed: Resource | None) -> bool:
-        """Whether any of the right is there that a channel's part on a shared object asks for."""
+    def gives(self, part: Part, observed: Resource | None, *, whole: bool = False) -> bool:
+        """Whether any of the right is there that a channel's part on a shared object asks for; `whole`: all of it."""
 
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """Compare; None = the broker has what is desired."""

@@ -119,8 +119,7 @@ def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequenc
     if state.observes and state.drifted:
         return Condition(kind, "False", Reason.OBSERVED, "The broker differs; under Observe nothing is written.")
     if state.observes:
-        text = "The broker matches the manifest and is only watched; the rights of users are not compared."
-        return Condition(kind, "True", Reason.OBSERVED, text)
+        return Condition(kind, "True", Reason.OBSERVED, "The broker matches the manifest and is only watched.")
     return Condition(kind, "True", Reason.PROGRAMMED, "The broker matches the manifest.")
 
 

@@ -87,6 +87,10 @@ class Looks:
         """Return every look."""
         return self._known
 
+    def observed(self) -> set[Key]:
+        """Return the objects that are only watched."""
+        return {key for key, look in self._known.items() if look.resolution.observes}
+
     def forget(self, key: Key) -> tuple[set[ResourceId], set[Key]]:
         """Forget an object that is gone: it says nothing any more."""
         self._known.pop(key, None)

@@ -86,6 +86,7 @@ class Reconciler:
             fresh.setdefault(rid, state.picture[rid])
         state.picture = fresh
         state.affected |= {owner for rid in state.failures for owner in state.desired.owners(rid)}
+        state.affected |= state.looks.observed()
         state.failures.clear()
         state.resting.clear()
         # What is blocked may not be so any more: its owners look again.

@@ -13,20 +13,17 @@ from channel_operator.api.status import GrantState
 from channel_operator.core import policy
 from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.access import GrantReport
-from channel_operator.core.diff import compare, leaders
+from channel_operator.core.diff import leaders
 from channel_operator.core.model import (
-    Assembled,
-    Change,
     Key,
-    Mode,
     Problem,
-    Resource,
 )
 from channel_operator.core.policy import Ownership
 from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
 from channel_operator.engine.looks import Look
+from channel_operator.engine.plans import Plans
 from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.reconciler import Reconciler
 from channel_operator.engine.wanted import secret_name, wanted
@@ -46,6 +43,7 @@ class Reports:
         self._state = reconciler.state
         self._context = reconciler.context
         self._prospects = Prospects(self._context, self._state)
+        self._plans = Plans(self._context, self._state)
         self._ca = ca
 
     async def tell(self, keys: Iterable[Key]) -> None:
@@ -64,6 +62,9 @@ class Reports:
     def _with_those_that_wait(self, keys: Iterable[Key]) -> set[Key]:
         """Add those that held their report back for an object of which it is now known that it does not come."""
         affected = set(keys)
+        # What a watched channel would give stands in the plans of its users too.
+        looks = [look for key in affected if (look := self._state.looks.get(key)) is not None]
+        affected |= {grant.user for look in looks if look.resolution.observes for grant in look.resolution.grants}
         return affected.union(*(self._prospects.held_back(key) for key in affected))
 
     async def _tell(self, look: Look, manifest: Manifest) -> None:
@@ -99,7 +100,7 @@ class Reports:
         if look.asserts and not problems and (key in self._state.claimed or self._prospects.awaits(look)):
             return None
         observes = look.resolution.observes and not look.leaves
-        plan = self._plan_of(look) if observes or self._state.blocked.get(key) else []
+        plan = self._plans.of(look) if observes or self._state.blocked.get(key) else []
         return ObjectState(
             generation=look.manifest.generation,  # an edit that came in since was not looked at
             previous=manifest.status,
@@ -197,29 +198,6 @@ class Reports:
             extra["binding"] = manifest.status.get("binding")
             extra["credentials"] = manifest.status.get("credentials")
         return written
-
-    # -- observing -----------------------------------------------------------------------------------------------
-
-    def _plan_of(self, look: Look) -> list[str]:
-        """Return what would be written for an object that is only watched, leaving the rights of users aside."""
-        driver, picture = self._state.driver, self._state.picture
-        lines = []
-        for part in look.compiled.parts:
-            there = picture.get(part.id)
-            if part.mode is Mode.ASSERT and isinstance(part.content, Resource):
-                assembled = Assembled(part.content)
-            elif part.mode is Mode.WITHDRAW:
-                assembled = driver.assemble(part.id, [part], picture, ())
-            else:
-                continue
-            if assembled.held:
-                continue
-            found = compare(part.id, assembled, there, frozenset({part.owner}), driver)
-            if isinstance(found, Change):
-                lines.append(driver.describe(found))
-            elif found is not None:
-                lines.append(f"! {part.id} cannot be changed in place: {'; '.join(found.fields)}")
-        return lines
 
     # -- events --------------------------------------------------------------------------------------------------
 

@@ -219,9 +219,10 @@ def _still_there(access: Access, observed: Permission | None) -> Access:
     return Access(access.write & (parse(observed.write) or set()), access.read & (parse(observed.read) or set()))
 
 
-def gives(part: Part, observed: Permission | None) -> bool:
-    """Whether a user has any of what a channel's part grants it."""
-    return any(_still_there(part.content, observed))
+def gives(part: Part, observed: Permission | None, *, whole: bool) -> bool:
+    """Whether a user has any of what a channel's part grants it; `whole`: all of that."""
+    there = _still_there(part.content, observed)
+    return there == part.content if whole else any(there)
 
 
 def assemble_permission(

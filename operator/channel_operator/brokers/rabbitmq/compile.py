@@ -155,9 +155,9 @@ class RabbitMQDriver:
             case _:
                 return False
 
-    def gives(self, part: Part, observed: Resource | None) -> bool:
+    def gives(self, part: Part, observed: Resource | None, *, whole: bool = False) -> bool:
         """See `brokers.base.Driver.gives`."""
-        return gives(part, observed if isinstance(observed, Permission) else None)
+        return gives(part, observed if isinstance(observed, Permission) else None, whole=whole)
 
     def diff(self, desired: Resource, observed: Resource) -> Difference | None:
         """See `brokers.base.Driver.diff`."""
