@@ -12,6 +12,8 @@ Anything else that is raised is a bug: logged with a traceback, counted, retried
 and other objects go on. Messages reach users in conditions and logs: they carry no secret and no response body.
 """
 
+from typing import Self
+
 __all__ = [
     "Blocked",
     "CredentialsRefused",
@@ -24,7 +26,18 @@ __all__ = [
 
 
 class OperatorError(Exception):
-    """Base of all errors with a meaning. `str(error)` is a sentence for the user."""
+    """Base of all errors with a meaning. `str(error)` is a sentence for the user.
+
+    `told`: what those read of it who need not be able to read the Broker, where the sentence names its address or the
+    operator's own user; None = the sentence itself.
+    """
+
+    told: str | None = None
+
+    def telling(self, text: str) -> Self:
+        """Say what others than the Broker's owner read of it; the Broker's name is put before it."""
+        self.told = text
+        return self
 
 
 class InvalidManifest(OperatorError):

@@ -75,3 +75,29 @@ async def test_a_deletion_that_the_broker_refuses_waits_and_says_for_what() -> N
         await w.advance(30)
         assert queue not in w.kube.objects
         assert w.names("Queue") == set()
+
+
+async def test_what_the_owner_of_the_broker_alone_may_know_is_not_told_on_the_object() -> None:
+    async with world() as w:
+        w.make_broker()
+        secret = 'RabbitMQ at https://rabbitmq.internal:15671: user "operator" lacks rights'
+        w.refuses[NAME] = Blocked(secret, reason=Reason.BROKER_REFUSED).telling("the operator lacks rights there")
+        queue = w.make_queue("invoices")
+        await w.start()
+        await w.advance(10)
+        assert w.kube.message(queue) == "Broker messaging/main: the operator lacks rights there"
+        assert "internal" not in repr((w.kube.objects[queue], w.kube.events))
+
+
+async def test_a_queue_that_is_ready_says_that_somebody_listed_cannot_come_in() -> None:
+    async with world() as w:
+        w.make_broker()
+        w.make_user("worker")
+        queue = w.make_queue("invoices", consumers=[{"name": "worker"}, {"name": "absent"}])
+        await w.start()
+        await w.advance(10)
+        assert w.ready(queue)
+        assert w.kube.message(queue).endswith(" 1 of 2 grants is not given: see status.grants.")
+        w.make_user("absent")
+        await w.advance(10)
+        assert "status.grants" not in w.kube.message(queue)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.api.status import GrantState
 from channel_operator.core.accepted import Compiled, Enforcement
 from channel_operator.core.access import GrantReport
 from channel_operator.core.model import Key, Problem
@@ -79,7 +80,15 @@ def conditions(state: ObjectState) -> list[Condition]:
         text = "The broker differs from the manifest and is left so; see status.plan."
         why = next((p.reason for p in by_type[ConditionType.PROGRAMMED]), Reason.OBSERVED)
         result.append(Condition(ConditionType.DRIFTED, "True", why, text))
-    return [*result, *_summary(result)]
+    return [*result, *_summary(result, "" if state.observes else _hint(state.grants))]
+
+
+def _hint(grants: Sequence[GrantReport]) -> str:
+    """Say that somebody listed cannot come in: that lowers nothing, but clients would look for it."""
+    missing = sum(grant.state is not GrantState.GRANTED for grant in grants)
+    if not missing:
+        return ""
+    return f" {missing} of {len(grants)} grants {'is' if missing == 1 else 'are'} not given: see status.grants."
 
 
 def _disabled(state: ObjectState) -> list[Condition]:
@@ -101,8 +110,14 @@ def _judge(kind: ConditionType, problems: Sequence[Problem], good: Reason, text:
     if not problems:
         return Condition(kind, "True", good, text)
     worst = next((p for p in problems if p.stalled), problems[0])
-    message = " ".join(dict.fromkeys(p.message for p in problems if p.stalled == worst.stalled))
+    told = dict.fromkeys(p.message for p in problems if p.stalled == worst.stalled)
+    message = " ".join(_sentence(text) for text in told) if len(told) > 1 else worst.message
     return Condition(kind, "False" if worst.stalled else "Unknown", worst.reason, message)
+
+
+def _sentence(text: str) -> str:
+    """End a message that others follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequence[Condition]) -> Condition:
@@ -123,7 +138,7 @@ def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequenc
     return Condition(kind, "True", Reason.PROGRAMMED, "The broker matches the manifest.")
 
 
-def _summary(parts: Sequence[Condition]) -> list[Condition]:
+def _summary(parts: Sequence[Condition], hint: str) -> list[Condition]:
     """Ready from the others, with Reconciling or Stalled beside it."""
     parts = [c for c in parts if c.type is not ConditionType.DRIFTED]
     bad = next((c for c in parts if c.status == "False"), None)
@@ -139,7 +154,7 @@ def _summary(parts: Sequence[Condition]) -> list[Condition]:
             Condition(ConditionType.RECONCILING, "True", open_.reason, open_.message),
         ]
     last = parts[-1]
-    return [Condition(ConditionType.READY, "True", last.reason, last.message)]
+    return [Condition(ConditionType.READY, "True", last.reason, last.message + hint)]
 
 
 def stamp(found: Iterable[Condition], previous: Mapping[str, Any], generation: int, now: str) -> list[dict[str, Any]]:

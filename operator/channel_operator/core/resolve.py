@@ -54,6 +54,11 @@ class Resolution:
     withheld: Resolved | None = None
     """The channel with those grants only that a withdrawn consent, or its deletion, takes back; None = no such."""
 
+    @property
+    def awaits_consent(self) -> bool:
+        """Whether a consent is missing that may still come in the same commit."""
+        return any(p.reason is Reason.REF_NOT_PERMITTED and not p.stalled for p in self.problems)
+
 
 def _refs(reason: Reason, message: str, field: str, *, stalled: bool) -> Problem:
     return Problem(reason, message, condition=ConditionType.RESOLVED_REFS, field=field, stalled=stalled)
@@ -115,9 +120,11 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, logins: tuple[L
         return Resolution(
             Standing.DELETED, broker_key, subject, observes=observes, needed_by=needed_by, withheld=withheld
         )
-    if problem is not None:
-        return Resolution(Standing.WAITING, broker_key, subject, problems=(*_spec_problems(manifest), problem))
     denied = _consent_problem(manifest, broker, view, grace_over=grace_over)
+    if problem is not None:
+        # The Broker's naming rules and names are nobody's business who is not admitted.
+        told = (*_spec_problems(manifest), problem if denied is None else denied)
+        return Resolution(Standing.WAITING, broker_key, subject, problems=told)
     if denied is not None:
         withheld = _all_withheld(manifest, subject, broker, view)
         return Resolution(Standing.DENIED, broker_key, subject, problems=(denied,), withheld=withheld)

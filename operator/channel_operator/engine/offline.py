@@ -40,7 +40,7 @@ class Offline:
     def _wait(self, manifest: Manifest, problem: Problem | None, outage: str | None) -> None:
         grace = self._context.grace_left(manifest)
         found = resolve(manifest, self._context.store, grace_over=grace <= 0)
-        if found.standing is Standing.DENIED and grace > 0:
+        if found.awaits_consent and grace > 0:
             self._context.schedule.later(manifest.key, grace)
         problems = found.problems
         if not problems and not policy.is_disabled(manifest):

@@ -94,7 +94,8 @@ class Plans:
             namespace, _, name = entry["user"].partition("/")
             user = self._context.store.get(Key(Kind.BROKER_USER, namespace, name))
             if user is not None and entry.get("state") == GrantState.GRANTED:
-                yield Grant(user.key, access.username(user, broker.spec), Role(entry["role"]))
+                names = access.usernames(user, broker.spec, self._context.store)
+                yield Grant(user.key, names, Role(entry["role"]))
 
     def _exists(self, grant: Grant) -> bool:
         parts = self._state.desired.parts(grant.user)
@@ -105,7 +106,7 @@ class Plans:
         if capabilities is None:
             return True
         compiled = driver.compile(replace(resolved, grants=(grant,)), capabilities)
-        rights = [part for part in compiled.parts if grant.username in part.id.path]
+        rights = [part for part in compiled.parts if not set(grant.usernames).isdisjoint(part.id.path)]
         return all(driver.gives(part, self._state.picture.get(part.id), whole=whole) for part in rights)
 
 

@@ -23,7 +23,6 @@ from channel_operator.core.model import (
     Plan,
     ResourceId,
 )
-from channel_operator.core.resolve import Standing
 from channel_operator.engine.brake import Brake
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures
@@ -172,7 +171,7 @@ class Reconciler:
             kept=manifest.uid in context.kept,
         )
         self.brake.note(look, capabilities)
-        if look.resolution.standing is Standing.DENIED and grace > 0:
+        if look.resolution.awaits_consent and grace > 0:
             context.schedule.later(key, grace)
         if look.leaves:
             state.leaving.setdefault(key, set()).update(look.touched)

@@ -27,7 +27,7 @@ from channel_operator.engine.plans import Plans
 from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.reconciler import Reconciler
 from channel_operator.engine.wanted import secret_name, wanted
-from channel_operator.errors import Blocked, OperatorError
+from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Unreachable
 
 __all__ = ["Reports"]
 
@@ -127,11 +127,15 @@ class Reports:
                 found.append(self._problem_of(error))
         return found
 
-    @staticmethod
-    def _problem_of(error: OperatorError) -> Problem:
+    def _problem_of(self, error: OperatorError) -> Problem:
+        """Say it without what only the Broker's owner is to know: the log has that."""
+        if isinstance(error, Unreachable | CredentialsRefused):
+            text = f"Broker {self._context.name} does not serve the operator; see its status."
+            return Problem(Reason.PROGRESSING, text, ConditionType.PROGRAMMED, stalled=False)
+        text = f"Broker {self._context.name}: {error.told}" if error.told is not None else str(error)
         if isinstance(error, Blocked):
-            return Problem(Reason(error.reason), str(error), ConditionType.PROGRAMMED, error.field)
-        return Problem(Reason.PROGRESSING, str(error), ConditionType.PROGRAMMED, stalled=False)
+            return Problem(Reason(error.reason), text, ConditionType.PROGRAMMED, error.field)
+        return Problem(Reason.PROGRESSING, text, ConditionType.PROGRAMMED, stalled=False)
 
     def _deleting(self, look: Look, manifest: Manifest) -> str | None:
         if not look.leaves:
@@ -151,7 +155,8 @@ class Reports:
         usernames = {g.user: g.usernames for g in getattr(look.resolution.resolved, "grants", ())}
         found = []
         for grant in look.resolution.grants:
-            state = grant.state
+            # What the brake keeps is still given.
+            state = GrantState.GRANTED if look.held_back and grant.lapsed else grant.state
             native = usernames.get(grant.user)
             if native is not None and not names.isdisjoint(native):
                 state = GrantState.TOO_MANY

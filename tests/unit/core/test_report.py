@@ -181,7 +181,7 @@ def test_a_disabled_object_keeps_what_was_known_without_the_signs_of_work() -> N
 def test_messages_of_one_kind_are_joined_once_each() -> None:
     again = Problem(Reason.BROKER_REFUSED, "it said no again", ConditionType.PROGRAMMED)
     found = {str(c.type): c.message for c in conditions(state(problems=(REFUSED, again, REFUSED, SLOW)))}
-    assert found["Ready"] == "it said no it said no again"
+    assert found["Ready"] == "it said no. it said no again."
 
 
 def test_what_was_not_tried_says_why() -> None:

@@ -181,3 +181,15 @@ def test_of_two_brokers_with_one_identity_the_younger_stands_back() -> None:
     )
     seen.known[second] = Capabilities("RabbitMQ", "4.3.6", "cluster//other", "cluster")
     assert broker_problems(younger, seen) == ()
+
+
+def test_who_is_not_admitted_learns_nothing_of_the_names_on_the_broker() -> None:
+    rival = queue("elder", age=5, physicalName="billing.x")
+    for found in (queue("young", physicalName="billing.x"), queue("stray", physicalName="elsewhere.x")):
+        main = broker(allowedNamespaces={"from": "Same"}, naming={"template": "secret.{namespace}.{name}"})
+        standing, problems = check(found, view(main, rival), grace_over=False)
+        assert standing is Standing.WAITING
+        [(reason, _, _, text, stalled)] = problems
+        assert (reason, stalled) == ("RefNotPermitted", False)
+        assert "secret" not in text
+        assert "name" not in text.replace("namespace", "").replace("allowedNamespaces", "").replace("Namespaces", "")

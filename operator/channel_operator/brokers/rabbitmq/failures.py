@@ -121,14 +121,14 @@ def from_status(status: int, body: bytes, where: str, username: str) -> Operator
             f'{where}: user "{username}", with whom the operator logs in, lacks rights; give it the tag administrator '
             "and all permissions on the virtual host",
             reason=Reason.BROKER_REFUSED,
-        )
+        ).telling("the operator lacks rights there; ask the owner of the Broker, the operator's log says more")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Unreachable(f"{where}: answers with a redirect, which is not followed; state the final address")
     if status == HTTPStatus.NOT_FOUND:
-        return Retry(f"{where}: what was asked for is not there (HTTP 404)")
+        what = "what was asked for is not there (HTTP 404)"
+        return Retry(f"{where}: {what}").telling(what)
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Retry(f"{where}: cannot answer at the moment (HTTP {status}); look at the broker's log")
-    return Blocked(
-        f"{where}: refused the change (HTTP {status}); usually a limit of the broker: its log says why",
-        reason=Reason.BROKER_REFUSED,
-    )
+        what = f"cannot answer at the moment (HTTP {status}); look at the broker's log"
+        return Retry(f"{where}: {what}").telling(what)
+    what = f"refused the change (HTTP {status}); usually a limit of the broker: its log says why"
+    return Blocked(f"{where}: {what}", reason=Reason.BROKER_REFUSED).telling(what)

@@ -66,4 +66,5 @@ async def is_empty(
         looks_empty += 1
         if looks_empty == _LOOKS_EMPTY:
             return True
-    raise Retry(f'{client.where}: says nothing about the messages in queue "{name}" yet', after=tick)
+    what = f'says nothing about the messages in queue "{name}" yet'
+    raise Retry(f"{client.where}: {what}", after=tick).telling(what)
