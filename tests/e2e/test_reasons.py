@@ -72,10 +72,7 @@ def test_work_in_progress_is_told_with_the_brokers_words(site: Site) -> None:
     found = site.cluster.wait_reason("Queue", shop, "orders", str(Reason.PROGRESSING))
     shown = condition(found, "Reconciling")
     assert shown is not None
-    assert shown["message"] == (
-        f"RabbitMQ at https://localhost:{site.rabbitmq.management_port} (Broker {site.home}/main): "
-        "what was asked for is not there (HTTP 404)"
-    )
+    assert shown["message"] == (f"Broker {site.home}/main: what was asked for is not there (HTTP 404)")
     assert kstatus([found])[0]["status"] == "InProgress"
     site.make_vhost()
     site.cluster.wait_ready("Queue", shop, "orders")
@@ -92,8 +89,7 @@ def test_a_limit_of_the_virtual_host_is_told_and_the_queue_comes_once_it_is_rais
         shop,
         "orders",
         Reason.BROKER_REFUSED,
-        f"RabbitMQ at https://localhost:{world.rabbitmq.management_port} (Broker {site.home}/main): refused the change "
-        "(HTTP 400); usually a limit of the broker: its log says why",
+        f"Broker {site.home}/main: refused the change (HTTP 400); usually a limit of the broker: its log says why",
         on="Programmed",
     )
     site.rabbit("DELETE", "/api/vhost-limits/{vhost}/max-queues")
@@ -160,7 +156,7 @@ def test_an_object_that_is_only_watched_says_so(world: World) -> None:
     watched = site.cluster.wait_reason("Queue", shop, "orders", str(Reason.OBSERVED))
     shown = condition(watched, "Ready")
     assert shown is not None
-    text = "The broker matches the manifest and is only watched; the rights of users are not compared."
+    text = "The broker matches the manifest and is only watched."
     assert (shown["status"], shown["message"]) == ("True", text)
     assert kstatus([watched])[0]["status"] == "Current"
 

@@ -17,6 +17,7 @@ from channel_operator.core.model import Assembled, Change, Key, Mode, Part, Reso
 from channel_operator.core.resolve import Standing
 from channel_operator.engine.context import Context
 from channel_operator.engine.looks import Look
+from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.state import BrokerState
 
 __all__ = ["Plans"]
@@ -27,9 +28,10 @@ _Channel = ResolvedQueue | ResolvedTopic | ResolvedSubscription
 class Plans:
     """Plans by the state of one broker as it was last seen."""
 
-    def __init__(self, context: Context, state: BrokerState) -> None:
+    def __init__(self, context: Context, state: BrokerState, prospects: Prospects) -> None:
         self._context = context
         self._state = state
+        self._prospects = prospects
 
     def of(self, look: Look) -> list[str]:
         """Return one line for each change that would be made."""
@@ -80,7 +82,9 @@ class Plans:
             return []
         wanted = {(grant.user, grant.role): grant for grant in resolved.grants}
         told = {(grant.user, grant.role): grant for grant in self._told(look)}
-        missing = [g for g in wanted.values() if self._exists(g) and not self._has(resolved, g, whole=True)]
+        missing = [
+            g for g in wanted.values() if self._prospects.exists(g.user) and not self._has(resolved, g, whole=True)
+        ]
         extra = [g for which, g in told.items() if which not in wanted and self._has(resolved, g, whole=False)]
         lines = [f"+ right of {g.user.namespace}/{g.user.name} as {g.role}" for g in missing]
         return lines + [f"- right of {g.user.namespace}/{g.user.name} as {g.role}" for g in extra]
@@ -96,10 +100,6 @@ class Plans:
             if user is not None and entry.get("state") == GrantState.GRANTED:
                 names = access.usernames(user, broker.spec, self._context.store)
                 yield Grant(user.key, names, Role(entry["role"]))
-
-    def _exists(self, grant: Grant) -> bool:
-        parts = self._state.desired.parts(grant.user)
-        return bool(parts) and all(rid in self._state.picture for rid in parts)
 
     def _has(self, resolved: _Channel, grant: Grant, *, whole: bool) -> bool:
         driver, capabilities = self._state.driver, self._context.store.capabilities(self._context.broker)

@@ -43,7 +43,7 @@ class Reports:
         self._state = reconciler.state
         self._context = reconciler.context
         self._prospects = Prospects(self._context, self._state)
-        self._plans = Plans(self._context, self._state)
+        self._plans = Plans(self._context, self._state, self._prospects)
         self._ca = ca
 
     async def tell(self, keys: Iterable[Key]) -> None:
