@@ -16,6 +16,7 @@ from tests.lab.binaries import kstatus
 
 ELSEWHERE = {
     Reason.BROKER_REPLACED: "test_replaced.py",
+    Reason.BRAKE_ENGAGED: "test_brake.py",
 }
 """Shown by other modules, which disturb servers of their own."""
 LATER = {
@@ -24,7 +25,6 @@ LATER = {
     Reason.TOO_MANY_POLICIES,  # settings by policy
     Reason.POLICY_SHADOWED,
     Reason.DEAD_LETTER_CYCLE,  # another Queue as the dead-letter queue
-    Reason.BRAKE_ENGAGED,
     Reason.CLIENT_ENFORCED,  # so far nothing is left to the client: what the broker cannot do is refused
     Reason.PLUGIN_MISSING,  # the lab's RabbitMQ has the plugin, and sharding is refused as not supported yet
 }
