@@ -12,10 +12,12 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from hack.demo_promises import Promises
+from hack.demo_promises import PROMISES
+from hack.demo_scene import Scene
 from hack.demo_stage import Stage
 from tests.harness import examples
 from tests.harness.bindings import BindingFolder
@@ -31,7 +33,7 @@ from tests.lab.rabbitmq_install import install
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _interrupted = threading.Event()
-_RECORDED = ("Broker", "BrokerUser", "Queue")
+_RECORDED = ("Broker", "BrokerUser", "Queue", "Topic", "Subscription")
 # (folder, BrokerUser's namespace, name, arguments of the client)
 _CLIENTS = (
     ("single-receiver", "shop", "checkout", ("send", "invoice 4711")),
@@ -41,6 +43,10 @@ _CLIENTS = (
     ("dead-letter", "shop", "storefront", ("send", "payment 12")),
     ("dead-letter", "billing", "payment-worker", ("fail", "--until-idle", "1")),
     ("dead-letter", "billing", "payment-support", ("dead",)),
+    ("publish-with-async-response", "shop", "procurement", ("announce", "tender-3", "500 envelopes")),
+    ("publish-with-async-response", "billing", "paper-mill", ("offer", "120")),
+    ("publish-with-async-response", "billing", "print-works", ("offer", "95")),
+    ("publish-with-async-response", "shop", "procurement", ("offers", "--count", "2")),
 )
 
 
@@ -91,9 +97,9 @@ def _run(stage: Stage, folder: Path) -> int:
             site = _apply_examples(stage, world)
             _run_clients(stage, world, folder / "bindings")
             stage.line()
-            promises = Promises(world, site, recording)
-            for number, (title, show) in enumerate(promises.all(), start=1):
-                stage.promise(number, title, show)
+            scene = Scene(world, site, recording)
+            for number, (title, show) in enumerate(PROMISES, start=1):
+                stage.promise(number, title, partial(show, scene))
         finally:
             recording.stop()
         code = stage.verdict()
@@ -117,8 +123,9 @@ def _apply_examples(stage: Stage, world: World) -> Site:
     counts = ", ".join(_counted(sum(one["kind"] == kind for one in ours), kind) for kind in _RECORDED)
     stage.fact("applied", f"examples/: {counts}; all Ready after {time.monotonic() - begin:.1f} s")
     stage.line()
-    columns = ("get", "queues.channel-operator.dev", "-A")
-    stage.command(f"kubectl {' '.join(columns)}", cluster.kubectl(*columns))
+    for plural in ("queues", "topics", "subscriptions"):
+        columns = ("get", f"{plural}.channel-operator.dev", "-A")
+        stage.command(f"kubectl {' '.join(columns)}", cluster.kubectl(*columns))
     return site
 
 
