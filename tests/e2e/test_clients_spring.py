@@ -12,6 +12,8 @@ from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.lab import java
 
+# The first test may find no JDK, no Maven and no artifacts yet.
+pytestmark = pytest.mark.timeout(900)
 FOLDER = examples.CLIENTS / "spring-amqp"
 
 
