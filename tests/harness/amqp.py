@@ -4,7 +4,9 @@ It never declares anything unless a test makes it try, and it reports a refusal 
 """
 
 import ssl
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.harness.waiting import wait_until
 
-__all__ = ["Client"]
+__all__ = ["Client", "show_certificate"]
 
 Operation = Callable[[BlockingChannel], object]
 
@@ -30,6 +32,15 @@ _WORDS = {
 }
 
 
+def show_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Have a client show this certificate; the library reads files only."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = Path(folder, "pair.pem")
+        pair.touch(0o600)
+        pair.write_text(f"{certificate}\n{key}")
+        context.load_cert_chain(pair)
+
+
 class Client:
     """One connection of one BrokerUser, over TLS verified against the binding's authority."""
 
@@ -37,13 +48,19 @@ class Client:
         """Connect; raises pika's error if the broker refuses. `address` leads through a proxy."""
         host, port = address or (binding["host"], int(binding["port"]))
         context = ssl.create_default_context(cadata=binding["certificates"])
+        credentials: pika.PlainCredentials | pika.credentials.ExternalCredentials
+        if "password" in binding:
+            credentials = pika.PlainCredentials(binding["username"], binding["password"])
+        else:
+            show_certificate(context, binding["tls.crt"], binding["private-key"])
+            credentials = pika.credentials.ExternalCredentials()
         self.username = binding["username"]
         self.connection = pika.BlockingConnection(
             pika.ConnectionParameters(
                 host=host,
                 port=port,
                 virtual_host=binding["virtual-host"],
-                credentials=pika.PlainCredentials(binding["username"], binding["password"]),
+                credentials=credentials,
                 ssl_options=pika.SSLOptions(context, server_hostname=binding["host"]),
                 socket_timeout=_SECONDS,
                 stack_timeout=2 * _SECONDS,

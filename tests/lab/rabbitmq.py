@@ -40,7 +40,7 @@ ssl_options.certfile = {certificate}
 ssl_options.keyfile = {key}
 ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = false
-ssl_cert_login_from = common_name
+ssl_cert_login_from = {login}
 auth_mechanisms.1 = PLAIN
 auth_mechanisms.2 = EXTERNAL
 stream.listeners.tcp = none
@@ -86,6 +86,7 @@ class RabbitMQ:
         self._server: Server | None = None
         self._epmd: Server | None = None
         self._running_version = ""
+        self._certificate_login = "common_name"
         self.host = "127.0.0.1"
         self._external_url = os.environ.get("RABBITMQ_LAB_URL")
         if self._external_url:
@@ -184,6 +185,12 @@ class RabbitMQ:
         self._trust = certificate.ca_pem
         self.restart()
 
+    def use_certificate_login(self, source: str) -> None:
+        """Restart taking user names from elsewhere in certificates: common_name, distinguished_name and so on."""
+        self._own()
+        self._certificate_login = source
+        self.restart()
+
     def set_admin_password(self, password: str) -> None:
         """Change the administrator's password in the running broker."""
         path = f"/api/users/{urllib.parse.quote(self.admin_user, safe='')}"
@@ -249,6 +256,7 @@ class RabbitMQ:
             certificate=paths.certificate,
             key=paths.key,
             user=self.admin_user,
+            login=self._certificate_login,
             password=self.admin_password,
         )
         (self.state_dir / "rabbitmq.conf").write_text(config)

@@ -32,10 +32,9 @@ _TYPES: Final[dict[ObjectIdentifier, str]] = {
     NameOID.PSEUDONYM: "PSEUDONYM",
     NameOID.DOMAIN_COMPONENT: "DC",
     NameOID.EMAIL_ADDRESS: "EMAILADDRESS",
-    NameOID.STREET_ADDRESS: "STREET",
-    NameOID.USER_ID: "UID",
 }
-"""How RabbitMQ abbreviates attribute types; of any other it prints the number."""
+"""How RabbitMQ abbreviates attribute types. Of any other, UID and STREET among them, it prints the value as its Erlang
+shows an undecoded term, which differs from version to version and is no name to rely on (seen on 4.3.6 and 4.0.5)."""
 
 _ESCAPED: Final = frozenset('"+,;<>\\')
 _FIRST_UNPRINTABLE: Final = 126
@@ -54,6 +53,9 @@ def principal_of(certificate: str, login: CertificateLogin) -> str:
             names = [str(one.value) for one in parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
             return ",".join(names) or _missing("subject has no common name (CN)", login)
         case CertificateLogin.DISTINGUISHED_NAME:
+            odd = sorted({one.rfc4514_attribute_name for one in parsed.subject if one.oid not in _TYPES})
+            if odd:
+                return _missing(f"subject has {', '.join(odd)}, which RabbitMQ cannot print in a user name", login)
             return _distinguished(parsed.subject) or _missing("subject is empty", login)
         case CertificateLogin.SUBJECT_ALTERNATIVE_NAME:
             # The first DNS name: RabbitMQ's defaults for ssl_cert_login_san_type and ssl_cert_login_san_index.
@@ -62,8 +64,8 @@ def principal_of(certificate: str, login: CertificateLogin) -> str:
 
 def _missing(what: str, login: CertificateLogin) -> str:
     raise Blocked(
-        f"the certificate's {what}, which is what this Broker takes as the user name "
-        f"(spec.rabbitmq.certificateLogin: {login} on the Broker). Have one made with it.",
+        f"the certificate's {what}. This Broker takes the user name from there (spec.rabbitmq.certificateLogin: {login} "
+        "on the Broker). Have another one made.",
         reason=Reason.CREDENTIALS_INVALID,
     )
 
@@ -80,7 +82,7 @@ def _distinguished(subject: x509.Name) -> str:
     """Print a name the last part first, parts of several values joined by a plus sign in the order they have."""
     parts = []
     for rdn in subject.rdns:
-        attributes = (f"{_TYPES.get(one.oid, one.oid.dotted_string)}={_escaped(str(one.value))}" for one in rdn)
+        attributes = (f"{_TYPES[one.oid]}={_escaped(str(one.value))}" for one in rdn)
         parts.append("+".join(attributes))
     return ",".join(reversed(parts))
 
