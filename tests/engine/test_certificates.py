@@ -83,6 +83,20 @@ async def test_a_certificate_of_another_name_makes_another_user_before_the_forme
         assert w.ready(user)
 
 
+async def test_a_former_certificates_user_goes_although_the_operator_ends_in_between() -> None:
+    async with world() as w:
+        user = await settled(w)
+        former = dict(w.broker.resources)
+        issue(w, "billing.renamed")
+        w.kube.annotate(user, reconcile_at="1")
+        await w.advance(10)
+        await w.crash()
+        w.broker.resources.update(former)  # as if it had ended before the last write
+        await w.start()
+        await w.advance(400)
+        assert w.names("User") == {"billing.renamed"}
+
+
 async def test_a_certificate_that_takes_a_name_of_somebody_else_changes_nothing() -> None:
     async with world() as w:
         user = await settled(w)

@@ -53,6 +53,8 @@ class Binding:
     problem: Problem | None = None
     version: str | None = None
     wanted: Wanted | None = None
+    username: str | None = None
+    """The native user that the Secret surely names by now."""
     reads: bool = False
     """The credential is to be looked for (again)."""
     written: SecretData | None = None
@@ -115,7 +117,7 @@ class Bindings:
         """Have the binding Secret written if it is not as wanted; return whether it already is."""
         binding = self.of(key)
         if binding.version is not None and binding.version == self._version(wanted.digest, binding.issued_at):
-            binding.wanted = None
+            binding.wanted, binding.username = None, wanted.username
             return True
         binding.wanted = wanted
         self.pipeline.add(key)
@@ -217,7 +219,7 @@ class Bindings:
             name = secret_name(manifest.key, spec)
             written = await self._write(manifest, spec, name, data, wanted, existing, issued.issue)
             binding.written = replace(written, data={})
-        binding.issued = issued
+        binding.issued, binding.username = issued, wanted.username
         binding.version = self._version(wanted.digest, binding.issued_at)
         if binding.wanted is wanted:
             binding.wanted = None

@@ -125,7 +125,7 @@ class Logins:
             text = f"{field}: {error}"
             self._problems[key] = Problem(Reason(error.reason), text, ConditionType.RESOLVED_REFS, field)
             return before
-        leaves = Removal.DELETE if shown == name else None
+        leaves = Removal.DELETE if binding.username == name else None
         former = (one for one in before if one.name != name and self._is_former(key, one.name))
         return (Login(name, by_certificate=True), *(one._replace(leaves=leaves) for one in former))
 

@@ -24,12 +24,16 @@ def secret_name(key: Key, spec: BrokerUserSpec) -> str:
 
 @dataclass(slots=True)
 class Wanted:
-    """A binding Secret as it should be. `render` puts the credential of this `slot` in; `digest` names all else."""
+    """A binding Secret as it should be. `render` puts the credential of this `slot` in; `digest` names all else.
+
+    `username`: the native user that it names.
+    """
 
     type: str
     render: Render
     digest: str
     slot: str
+    username: str
 
 
 def wanted(
@@ -45,7 +49,7 @@ def wanted(
     slot = PLAIN if login.by_certificate else slot_of(resolved.subject.name, login.name) or PLAIN
     secret = resolved.spec.secret
     metadata = [dict(secret.labels or {}), dict(secret.annotations or {})] if secret is not None else []
-    return Wanted(f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]), slot)
+    return Wanted(f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]), slot, login.name)
 
 
 def digest_of(value: Any) -> str:

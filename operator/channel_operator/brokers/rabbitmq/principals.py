@@ -64,8 +64,8 @@ def principal_of(certificate: str, login: CertificateLogin) -> str:
 
 def _missing(what: str, login: CertificateLogin) -> str:
     raise Blocked(
-        f"the certificate's {what}. This Broker takes the user name from there (spec.rabbitmq.certificateLogin: {login} "
-        "on the Broker). Have another one made.",
+        f"the certificate's {what}. This Broker takes the user name from there (spec.rabbitmq.certificateLogin: "
+        f"{login} on the Broker). Have another one made.",
         reason=Reason.CREDENTIALS_INVALID,
     )
 
