@@ -118,6 +118,26 @@ class Client:
         channel.basic_consume(queue, keep, auto_ack=True)
         return channel, arrived
 
+    def replay(self, stream: str, offset: str | int, count: int) -> list[str]:
+        """Read so many messages of a stream from an offset on: `first`, `next`, `last` or a number."""
+        channel = self.connection.channel()
+        channel.basic_qos(prefetch_count=100)  # RabbitMQ wants a limit from whoever reads a stream
+        arrived: list[str] = []
+
+        def keep(_: BlockingChannel, method: Any, __: Any, body: bytes) -> None:
+            arrived.append(body.decode())
+            channel.basic_ack(method.delivery_tag)
+
+        channel.basic_consume(stream, keep, arguments={"x-stream-offset": offset})
+
+        def all_there() -> bool:
+            self.pump()
+            return len(arrived) >= count
+
+        wait_until(all_there, f"{count} messages of {stream}", describe=lambda: f"arrived: {arrived}")
+        channel.close()
+        return arrived
+
     def pump(self, seconds: float = 0.1) -> None:
         """Let arrive what arrives, for a moment. Raises pika's error when the broker ended the connection."""
         self.connection.process_data_events(time_limit=seconds)

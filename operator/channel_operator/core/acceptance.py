@@ -9,6 +9,7 @@ from typing import NamedTuple
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.common import ObjectRef
+from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.topic import TopicSpec
@@ -80,15 +81,36 @@ def subject_of(manifest: Manifest, broker: BrokerSpec, view: View) -> Subject | 
     name = access.native_name(manifest, broker, view)
     if name is None:
         return None
-    topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
     return Subject(
         manifest.key,
         name,
         manifest.since,
         policy.removal(manifest, view.namespace(manifest.key.namespace), broker),
         completed(manifest, broker),
-        subject_of(topic, broker, view) if topic is not None and topic.refs.broker == manifest.refs.broker else None,
-        manifest.status,
+        topic=_topic_of(manifest, broker, view),
+        listed=_listed(manifest, broker, view) if manifest.key.kind in _LISTED else frozenset(),
+        told=manifest.status,
+    )
+
+
+_LISTED = frozenset({Kind.TOPIC, Kind.SUBSCRIPTION})
+"""Kinds on whose names others may give rights too: on hold they speak for the users they list, not for names."""
+
+
+def _topic_of(manifest: Manifest, broker: BrokerSpec, view: View) -> Subject | None:
+    topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
+    if topic is None or topic.refs.broker != manifest.refs.broker:
+        return None
+    return subject_of(topic, broker, view)
+
+
+def _listed(manifest: Manifest, broker: BrokerSpec, view: View) -> frozenset[str]:
+    users = [view.get(key) for key in manifest.refs.others if key.kind is Kind.BROKER_USER]
+    return frozenset(
+        name
+        for user in users
+        if user is not None and user.refs.broker == manifest.refs.broker
+        for name in access.usernames(user, broker, view)
     )
 
 

@@ -88,6 +88,8 @@ class Subject:
     spec: Spec | None = None
     topic: "Subject | None" = None
     """Of a Subscription: the Topic it names, where that is there."""
+    listed: frozenset[str] = frozenset()
+    """Native names of the users that its lists name, readable even where the rest of the spec is not."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """Its status as last written: what it has on the broker by what it was, whatever it is to be now."""
 

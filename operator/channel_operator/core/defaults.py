@@ -14,6 +14,7 @@ from channel_operator.api.common import Backoff, Limits, Overflow, QueueType, Re
 from channel_operator.api.delivery import QueueRabbitMQ
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
+from channel_operator.api.topic import Storage, TopicSpec
 from channel_operator.core import policy
 from channel_operator.core.view import Manifest
 from channel_operator.errors import InvalidManifest
@@ -39,6 +40,8 @@ def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
         case QueueSpec() | SubscriptionSpec() as stated:
             spec = complete(stated, broker.defaults, settled(manifest))
             return spec if broker.rabbitmq is None else _with_native(spec, broker, settled(manifest))
+        case TopicSpec() as stated if broker.rabbitmq is not None:
+            return _topic(stated, broker.defaults, settled(manifest))
         case stated:
             return stated
 
@@ -61,6 +64,15 @@ def complete(spec: _Consumed, defaults: BrokerDefaults, made_with: Mapping[str, 
         limits=spec.limits if spec.limits is not None else defaults.limits,
         replicas=spec.replicas if spec.replicas is not None else defaults.replicas,
     )
+
+
+def _topic(spec: TopicSpec, defaults: BrokerDefaults, made_with: Mapping[str, Any] | None) -> TopicSpec:
+    """Return the Topic as it is meant on RabbitMQ; only a log is kept on several nodes."""
+    storage = spec.storage or Storage.FAN_OUT
+    replicas = spec.replicas
+    if replicas is None and storage is Storage.LOG:
+        replicas = defaults.replicas if made_with is None else made_with.get("replicas")
+    return replace(spec, storage=storage, replicas=replicas)
 
 
 def _with_native(spec: _Consumed, broker: BrokerSpec, made_with: Mapping[str, Any] | None) -> _Consumed:

@@ -98,6 +98,8 @@ class Removal(StrEnum):
 
     DELETE = "Delete"
     DELETE_IF_EMPTY = "DeleteIfEmpty"
+    REGARDLESS = "Regardless"
+    """Of what holds no data: it goes whatever becomes of what does."""
 
 
 class Part(NamedTuple):

@@ -5,12 +5,12 @@ Looks at Kubernetes through a `View` only and never at a broker. The reference t
 
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
-from channel_operator.api.topic import TopicSpec
+from channel_operator.api.topic import Storage, TopicSpec
 from channel_operator.core import access, policy
 from channel_operator.core.model import Key, Problem, Removal
 from channel_operator.core.view import Manifest, View
 
-__all__ = ["TOPIC_REF", "consent_problem", "home", "needed_by", "topic_problem"]
+__all__ = ["TOPIC_REF", "consent_problem", "home", "needed_by", "topic_problem", "unmade_log"]
 
 TOPIC_REF = "spec.topicRef"
 
@@ -68,7 +68,22 @@ def topic_problem(manifest: Manifest, broker: Key | None, view: View) -> Problem
     claim = access.claim_of(topic, view)
     if not isinstance(topic.spec, TopicSpec) or (claim is not None and view.holder(claim) != key):
         return _problem(Reason.REF_NOT_READY, f"{name} is not accepted itself; see its status.")
+    if unmade_log(manifest, view) is not None:
+        return _problem(Reason.REF_NOT_READY, f"{name} is not on the broker (yet); see its status.")
     return None
+
+
+def unmade_log(manifest: Manifest, view: View) -> Key | None:
+    """Return the Topic of a Subscription that has to be made or taken over before it may be read.
+
+    A log is read itself, and one of the same name that is somebody else's must not be. A topic that keeps nothing needs
+    no such care: the Subscription's own queue is bound once the Topic's exchange stands.
+    """
+    topic = view.get(manifest.refs.topic) if manifest.refs.topic is not None else None
+    if topic is None or not isinstance(topic.spec, TopicSpec) or topic.spec.storage is not Storage.LOG:
+        return None
+    made = policy.has_finalizer(topic) and policy.owner_record(topic.annotations) is not None
+    return None if made else topic.key
 
 
 def consent_problem(manifest: Manifest, broker: Key, view: View, *, grace_over: bool) -> Problem | None:

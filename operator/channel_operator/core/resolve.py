@@ -49,6 +49,8 @@ class Resolution:
     problems: tuple[Problem, ...] = ()
     grants: tuple[GrantReport, ...] = ()
     observes: bool = False
+    awaits: Key | None = None
+    """The object that has to be made before this one can be."""
     needed_by: tuple[Key, ...] = ()
     """Who has to go before a deleted object may."""
     withheld: Resolved | None = None
@@ -133,7 +135,8 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, logins: tuple[L
     problem = references.topic_problem(manifest, broker_key, view)
     problems = (*_spec_problems(manifest), *([problem] if problem is not None else _not_ready(manifest, broker)))
     if problems or subject is None:
-        return Resolution(Standing.HELD, broker_key, subject, problems=problems or (_unnamed(),), observes=observes)
+        problems, awaits = problems or (_unnamed(),), references.unmade_log(manifest, view)
+        return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes, awaits=awaits)
     found = accepted(manifest, subject, broker_key, spec, view, logins)
     standing = Standing.ACCEPTED if found.resolved is not None else Standing.HELD
     return Resolution(

@@ -87,7 +87,7 @@ class Brake:
         if doomed and owns(look.manifest, capabilities):
             mark = mark_of("delete", uid, *sorted(str(p.id) for p in doomed))
             yield _Candidate(mark, doomed, Toll(deletions=1), frozenset())
-        denied = standing is Standing.DENIED and bool(parts)
+        denied = standing is Standing.DENIED and (bool(parts) or look.resolution.withheld is not None)
         if denied and (owns(look.manifest, capabilities) or self._state.may_take_back(key)):
             taken = tuple(part for part in parts if part.mode is Mode.WITHDRAW)
             yield _Candidate(mark_of("consent", uid), taken, Toll(), frozenset({key}))
@@ -110,7 +110,8 @@ class Brake:
 
     def _own(self, look: Look) -> frozenset[ResourceId]:
         subject = look.resolution.subject
-        return frozenset(part.id for part in self._state.driver.hold(subject).parts) if subject else frozenset()
+        held = self._state.driver.hold(subject).parts if subject is not None else ()
+        return frozenset(part.id for part in held if part.mode is Mode.HOLD)
 
     def _pending(self) -> dict[str, Toll]:
         there = [c for found in self._candidates.values() for c in found if any(map(self._is_there, c.parts))]

@@ -81,7 +81,7 @@ class Departures:
     @staticmethod
     def _follows(change: Change) -> bool:
         """Whether a deletion depends on what becomes of its owner's data; one that is to be in any case does not."""
-        return change.action is Action.DELETE and change.removal is not Removal.DELETE
+        return change.action is Action.DELETE and change.removal is not Removal.REGARDLESS
 
     def _owners(self, ids: Iterable[ResourceId]) -> set[Key]:
         return {owner for rid in ids for owner in self._state.desired.owners(rid)}

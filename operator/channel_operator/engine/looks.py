@@ -24,6 +24,7 @@ from channel_operator.core.model import (
 from channel_operator.core.report import is_ready
 from channel_operator.core.resolve import Resolution, Standing, resolve
 from channel_operator.core.view import Manifest, View
+from channel_operator.engine.indexes import drop
 
 __all__ = ["Look", "Looks"]
 
@@ -76,6 +77,8 @@ class Looks:
         """Channel → users it grants something to."""
         self._channels: dict[Key, dict[Key, tuple[Role, ...]]] = {}
         """User → channels with its roles there: `channels.json` and `status.grants`."""
+        self._awaited: dict[Key, set[Key]] = {}
+        """Object → those that wait for it to be made."""
         self.finished: set[str] = set()
         """uids of deleted objects whose part on the broker is settled."""
 
@@ -93,6 +96,7 @@ class Looks:
 
     def forget(self, key: Key) -> tuple[set[ResourceId], set[Key]]:
         """Forget an object that is gone: it says nothing any more."""
+        self._await(key, None)
         self._known.pop(key, None)
         return self._desired.drop(key), self._grant(key, {})
 
@@ -135,6 +139,7 @@ class Looks:
             found.touched = self._desired.put(manifest.key, found.compiled, held=False)
         else:
             found.touched = self._desired.drop(manifest.key)
+        self._await(manifest.key, resolution.awaits)
         self._known[manifest.key] = found
         return found, self._grant(manifest.key, self._roles(found))
 
@@ -145,6 +150,17 @@ class Looks:
         touched = self._desired.put(key, compiled, held=False)
         found.touched |= touched
         return touched, self._grant(key, self._roles(found))
+
+    def _await(self, key: Key, awaited: Key | None) -> None:
+        before = self._known[key].resolution.awaits if key in self._known else None
+        if before is not None and before != awaited:
+            drop(self._awaited, before, key)
+        if awaited is not None:
+            self._awaited.setdefault(awaited, set()).add(key)
+
+    def awaiting(self, key: Key) -> frozenset[Key]:
+        """Return the objects that wait for this one to be made."""
+        return frozenset(self._awaited.get(key, ()))
 
     def channels_of(self, user: Key) -> list[tuple[Key, Role, Mapping[str, Any]]]:
         """Return what a user may use: channel, role, and what a client of that role needs to know."""

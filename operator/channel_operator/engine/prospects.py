@@ -3,7 +3,7 @@
 Decides whether a report is held back for it, so that one status says all, and what is said when it does not come.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.api.reasons import ConditionType, Reason
@@ -56,6 +56,11 @@ class Prospects:
             return True
         return any(owner is not None and self.is_coming(owner) for _, owner in self._missing(look))
 
+    def is_about_to_be_found(self, look: Look, problems: Sequence[Problem]) -> bool:
+        """Whether nothing is wrong but that another object is just being made."""
+        awaited = look.resolution.awaits
+        return awaited is not None and not any(p.stalled for p in problems) and self.is_coming(awaited)
+
     def problems(self, look: Look) -> list[Problem]:
         """Return what an object waits for that does not come by itself."""
         found = []
@@ -74,8 +79,10 @@ class Prospects:
             return set()
         if key.kind is Kind.BROKER_USER:
             return set() if self.exists(key) else state.looks.granting(key)
-        look = state.looks.get(key)
-        return state.waiting_for(part.id for part in look.compiled.parts) if look is not None else set()
+        look, waiting = state.looks.get(key), set(state.looks.awaiting(key))
+        if look is not None:
+            waiting |= state.waiting_for(part.id for part in look.compiled.parts)
+        return waiting
 
     def _missing(self, look: Look) -> Iterable[tuple[ResourceId, Key | None]]:
         """Yield what an object waits for, each with the object of Kubernetes that is to make it, where it is known."""

@@ -141,6 +141,8 @@ class Reconciler:
             # What an edit took off the lists goes at once, whatever the claim is waiting for.
             due |= look.touched - wanted if look.manifest.key in state.claimed else look.touched | wanted
             self.context.schedule.add(state.waiting_for(wanted))
+            if owns(look.manifest, capabilities):
+                self.context.schedule.add(state.looks.awaiting(look.manifest.key))
         state.desired.assemble(refused, state.picture)
         return looks, due | refused
 

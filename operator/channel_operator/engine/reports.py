@@ -99,6 +99,8 @@ class Reports:
         # A claim may come to stand while its pass still writes for others: only the next pass writes for it.
         if look.asserts and not problems and (key in self._state.claimed or self._prospects.awaits(look)):
             return None
+        if not look.leaves and self._prospects.is_about_to_be_found(look, problems):
+            return None
         observes = look.resolution.observes and not look.leaves
         plan = self._plans.of(look) if observes or self._state.blocked.get(key) else []
         return ObjectState(

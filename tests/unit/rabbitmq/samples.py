@@ -9,6 +9,8 @@ from channel_operator.api.brokeruser import BrokerUserSpec
 from channel_operator.api.manifest import parse
 from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
+from channel_operator.api.subscription import SubscriptionSpec
+from channel_operator.api.topic import TopicSpec
 from channel_operator.brokers.base import Driver
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.core.accepted import (
@@ -16,6 +18,8 @@ from channel_operator.core.accepted import (
     Grant,
     Login,
     ResolvedQueue,
+    ResolvedSubscription,
+    ResolvedTopic,
     ResolvedUser,
     Role,
     Subject,
@@ -89,6 +93,50 @@ def resolved_queue(
     stated = queue_spec(**fields)
     effective = queue_spec(**{**(defaults or {}), **fields})
     return ResolvedQueue(subject(name, removal=removal), effective, stated, tuple(grants))
+
+
+def topic_spec(**fields: Any) -> TopicSpec:
+    spec = parse(Kind.TOPIC, {"brokerRef": {"name": "main"}, **fields})
+    assert isinstance(spec, TopicSpec)
+    return spec
+
+
+def subscription_spec(**fields: Any) -> SubscriptionSpec:
+    spec = parse(Kind.SUBSCRIPTION, {"topicRef": {"name": "orders"}, **fields})
+    assert isinstance(spec, SubscriptionSpec)
+    return spec
+
+
+def resolved_topic(
+    name: str,
+    *grants: Grant,
+    removal: Removal | None = Removal.DELETE,
+    told: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> ResolvedTopic:
+    """Return a Topic as resolved; `told`: what its status told as effective."""
+    stated = topic_spec(**fields)
+    spec = topic_spec(**{"storage": "FanOut", **fields})
+    one = replace(subject(name, Kind.TOPIC, removal=removal), spec=spec, told={"effective": dict(told or {})})
+    return ResolvedTopic(one, spec, stated, tuple(grants))
+
+
+def resolved_subscription(
+    name: str,
+    *grants: Grant,
+    topic: ResolvedTopic | None = None,
+    removal: Removal | None = Removal.DELETE,
+    told: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> ResolvedSubscription:
+    """Return a Subscription as resolved, by default to the topic `shop.orders`; `told` is its status."""
+    spec = subscription_spec(**fields)
+    to = (topic or resolved_topic("shop.orders")).subject
+    base = subject(name, Kind.SUBSCRIPTION, removal=removal)
+    one = replace(
+        base, spec=spec, topic=to, told=dict(told or {}), listed=frozenset(name for g in grants for name in g.usernames)
+    )
+    return ResolvedSubscription(one, spec, spec, to, tuple(grants))
 
 
 def resolved_user(name: str, password: str | None = "secret", **fields: Any) -> ResolvedUser:

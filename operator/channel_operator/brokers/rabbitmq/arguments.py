@@ -11,13 +11,16 @@ from typing import Any, Final, NamedTuple
 from channel_operator.brokers.rabbitmq.resources import (
     DEAD_LETTER_EXCHANGE,
     DELIVERY_LIMIT,
+    MAX_AGE,
     QUEUE_TYPE,
+    SEGMENT_BYTES,
     Queue,
 )
 
 __all__ = ["ROWS", "Combines", "by_policy", "for_policy", "for_policy_alone", "immutable", "policy_key", "same_maker"]
 
 CLASSIC: Final = "classic"
+STREAM: Final = "stream"
 _PREFIX: Final = "x-"
 
 
@@ -28,6 +31,10 @@ class Combines(Enum):
     POLICY = "the policy"
     ARGUMENT = "the argument"
     NEVER = "no policy knows it"
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 class Row(NamedTuple):
@@ -44,6 +51,14 @@ class Row(NamedTuple):
     on_classic: Combines | None = None
     only_with: str | None = None
     """It means nothing where this argument is not wanted."""
+    size: Callable[[Any], Any] = _itself
+    """The value as a number to compare by."""
+    on_stream: str | None = None
+    """What the manifest of a Topic calls it."""
+
+    def name(self, queue_type: str) -> str:
+        """Return what the manifest of a channel with such a queue calls it."""
+        return self.on_stream if queue_type == STREAM and self.on_stream is not None else self.field
 
     def way(self, queue_type: str) -> Combines:
         """Return how a queue of this type combines it."""
@@ -74,6 +89,16 @@ def _duration(milliseconds: Any) -> str:
     return "".join(pieces) or "0s"
 
 
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "D": 86_400, "M": 30 * 86_400, "Y": 365 * 86_400}
+
+
+def _age(value: Any) -> Any:
+    """Return the age of a stream in seconds: `7D` → 604800 (RabbitMQ documentation "Streams", retention)."""
+    text = str(value)
+    number, unit = text[:-1], text[-1:]
+    return int(number) * _UNITS[unit] if number.isdigit() and unit in _UNITS else value
+
+
 def _overflow(value: Any) -> str:
     return {"drop-head": "DropOldest", "reject-publish": "RejectNew"}.get(value, str(value))
 
@@ -87,7 +112,9 @@ _TABLE: Final = (
     Row(DELIVERY_LIMIT, "spec.retry.maxDeliveries", Combines.LOWER, -1, _tries),
     Row("x-message-ttl", "spec.messageTTL", Combines.LOWER, None, _duration),
     Row("x-max-length", "spec.limits.maxMessages", Combines.LOWER),
-    Row("x-max-length-bytes", "spec.limits.maxBytes", Combines.LOWER),
+    Row("x-max-length-bytes", "spec.limits.maxBytes", Combines.LOWER, on_stream="spec.retention.bytes"),
+    Row(MAX_AGE, "spec.retention.time", Combines.LOWER, size=_age),
+    Row("x-initial-cluster-size", "spec.replicas", Combines.NEVER),
     Row("x-overflow", "spec.limits.overflow", Combines.POLICY, "drop-head", _overflow, Combines.ARGUMENT),
     Row(DEAD_LETTER_EXCHANGE, "spec.deadLetter", Combines.ARGUMENT),
     Row("x-delayed-retry-type", "spec.retry.backoff", Combines.POLICY, "disabled"),
@@ -129,14 +156,15 @@ def by_policy(queue: Queue) -> Queue:
 def same_maker(desired: Queue, observed: Queue) -> bool:
     """Whether the queue was declared by this operator: only such queues carry this very dead-letter exchange.
 
+    A stream has none; those of the operator are known by a stated size of segments.
+
     Only there is an unstated setting known to be a removed one. On a queue that somebody else made, what the manifest
     does not state is its maker's choice.
     """
-    wanted = dict(desired.arguments)
-    return (
-        DEAD_LETTER_EXCHANGE in wanted
-        and dict(observed.arguments).get(DEAD_LETTER_EXCHANGE) == wanted[DEAD_LETTER_EXCHANGE]
-    )
+    wanted, found = dict(desired.arguments), dict(observed.arguments)
+    if desired.type == STREAM:
+        return SEGMENT_BYTES in found
+    return DEAD_LETTER_EXCHANGE in wanted and found.get(DEAD_LETTER_EXCHANGE) == wanted[DEAD_LETTER_EXCHANGE]
 
 
 class _Reach(Enum):
@@ -147,11 +175,11 @@ class _Reach(Enum):
 
 def _reach(row: Row, want: Any, have: Any, queue_type: str) -> _Reach:
     """Decide what it takes to give a setting a value. `have`: as the declaration fixed it, None where it did not."""
-    if row.plain(want) == row.plain(have):
+    if row.size(row.plain(want)) == row.size(row.plain(have)):
         return _Reach.SAME
     match row.way(queue_type):
         case Combines.LOWER:
-            lower = row.plain(want) is not None and (row.plain(have) is None or want < have)
+            lower = row.plain(want) is not None and (row.plain(have) is None or row.size(want) < row.size(have))
             return _Reach.POLICY if lower else _Reach.NEW_QUEUE
         case Combines.POLICY:
             return _Reach.POLICY
@@ -186,7 +214,7 @@ def immutable(desired: Queue, observed: Queue) -> list[str]:
     Arguments that no field stands for, and that were asked for all the same, are named as RabbitMQ does.
     """
     fields = [
-        f"{row.field} {row.shown(have)} → {row.shown(want)}"
+        f"{row.name(observed.type)} {row.shown(have)} → {row.shown(want)}"
         for row, want, have, reach in _compared(desired, observed)
         if reach is _Reach.NEW_QUEUE
     ]

@@ -16,6 +16,7 @@ from channel_operator.brokers.rabbitmq.policies import difference
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
     HASH_HEADER,
+    SUPER_STREAM,
     Exchange,
     Permission,
     Policy,
@@ -64,6 +65,8 @@ def _exchange(desired: Exchange, observed: Exchange) -> Difference | None:
         # Two exchanges that hash different keys are the same to RabbitMQ: it does not compare this argument.
         want, have = (dict(one.arguments).get(HASH_HEADER) for one in (desired, observed))
         fields = (f"{HASH_HEADER} {_shown(have)} → {_shown(want)}",) if want != have else ()
+    if not fields and (SUPER_STREAM, True) in desired.arguments and (SUPER_STREAM, True) not in observed.arguments:
+        fields = ("it is no super stream",)
     return Difference(fields, blocked=True) if fields else None
 
 

@@ -25,6 +25,7 @@ from channel_operator.brokers.rabbitmq.names import main_of
 from channel_operator.brokers.rabbitmq.principals import principal_of
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
+    DIRECT,
     FANOUT,
     PERMISSION,
     POLICY,
@@ -61,7 +62,7 @@ from channel_operator.core.model import (
 __all__ = ["RabbitMQDriver"]
 
 _ENTRIES = frozenset({FANOUT, CONSISTENT_HASH})
-_TOPICS = frozenset({TOPIC})
+_TOPICS = frozenset({TOPIC, DIRECT})
 """Types of the exchanges that are made here: those with a derived name, and those of topics."""
 
 
@@ -99,9 +100,13 @@ class RabbitMQDriver:
 
     def deny(self, subject: Subject) -> Compiled:
         """See `brokers.base.Driver.deny`."""
-        if subject.key.kind is Kind.SUBSCRIPTION:
-            return subscriptions.deny(subject, self._site)
-        return self.hold(subject)
+        match subject.key.kind:
+            case Kind.SUBSCRIPTION:
+                return subscriptions.deny(subject, self._site)
+            case Kind.TOPIC:
+                return topics.deny(subject, self._site)
+            case _:
+                return self.hold(subject)
 
     def withdraw(self, subject: Subject) -> Compiled:
         """See `brokers.base.Driver.withdraw`."""

@@ -116,6 +116,8 @@ _QUEUE_FIELDS: Final[dict[str, str]] = {
     "rabbitmq.maxPriority": f"Classic: {BROKER}; Quorum: Refused: UnsupportedByBroker",
 }
 
+_LOG: Final = f"Log: {BROKER}; FanOut: {_REFUSED}"
+
 _TOPIC_FIELDS: Final[dict[str, str]] = {
     "brokerRef.name": OPERATOR,
     "brokerRef.namespace": OPERATOR,
@@ -124,13 +126,13 @@ _TOPIC_FIELDS: Final[dict[str, str]] = {
     "adoptionPolicy": OPERATOR,
     "deletionPolicy": OPERATOR,
     "requireBrokerEnforcement": OPERATOR,
-    "storage": f"FanOut: {BROKER}; Log: {NOT_YET}",
-    "partitions": NOT_YET,
-    "growFrom": _REFUSED,
-    "retention.time": NOT_YET,
-    "retention.bytes": NOT_YET,
-    "compaction": _REFUSED,
-    "replicas": NOT_YET,
+    "storage": BROKER,
+    "partitions": _LOG,
+    "growFrom": "Refused: ImmutableOnBroker",
+    "retention.time": _LOG,
+    "retention.bytes": _LOG,
+    "compaction": f"None: {BROKER}; KeepLatest: {_REFUSED}",
+    "replicas": _LOG,
     "producers.name": BROKER,
     "producers.namespace": BROKER,
     "subscribers.from": OPERATOR,
@@ -138,21 +140,31 @@ _TOPIC_FIELDS: Final[dict[str, str]] = {
     "subscribers.selector.matchExpressions.key": OPERATOR,
     "subscribers.selector.matchExpressions.operator": OPERATOR,
     "subscribers.selector.matchExpressions.values": OPERATOR,
-    "rabbitmq.streamProducers": NOT_YET,
+    "rabbitmq.streamProducers": _LOG,
 }
 
 _ONLY_QUEUES: Final = ("brokerRef", "producers", "consumers.namespace")
 
-_SUBSCRIPTION_FIELDS: Final[dict[str, str]] = {
+_OF_SUBSCRIPTIONS: Final[dict[str, str]] = {
     **{name: text for name, text in _QUEUE_FIELDS.items() if not name.startswith(_ONLY_QUEUES)},
-    "topicRef.name": OPERATOR,
-    "topicRef.namespace": OPERATOR,
-    "startFrom.position": f"Latest: {BROKER}; others: {_REFUSED}",
-    "startFrom.timestamp": _REFUSED,
     "filter.routingKeys": BROKER,
     "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {_REFUSED}",
     "limits.overflow": f"DropOldest: {BROKER}; RejectNew: {_REFUSED}",
 }
+_OF_ANY: Final = ("physicalName", "managementPolicy", "adoptionPolicy", "deletionPolicy", "requireBroker", "consumers")
+
+_SUBSCRIPTION_FIELDS: Final[dict[str, str]] = {
+    **{
+        name: text if name.startswith(_OF_ANY) else f"FanOut: {text} / Log: {_REFUSED}"
+        for name, text in _OF_SUBSCRIPTIONS.items()
+    },
+    "ordering": f"FanOut: {_QUEUE_FIELDS['ordering']} / Log: None, Strict: {BROKER}; PerKey: {_REFUSED}",
+    "topicRef.name": OPERATOR,
+    "topicRef.namespace": OPERATOR,
+    "startFrom.position": f"Latest: {BROKER}; others: FanOut: {_REFUSED} / Log: Client",
+    "startFrom.timestamp": f"FanOut: {_REFUSED} / Log: Client",
+}
+
 RABBITMQ: Final = {
     "Broker": _BROKER_FIELDS,
     "BrokerUser": _USER_FIELDS,

@@ -9,7 +9,7 @@ from channel_operator.brokers.rabbitmq.resources import permission_id
 from channel_operator.core.accepted import Compiled, Grant, Role, Subject
 from channel_operator.core.model import Mode, Part, Problem, Removal, Resource, ResourceId
 
-__all__ = ["asserted", "granted", "held", "refused", "unfed", "withdrawn"]
+__all__ = ["asserted", "granted", "held", "kept_grants", "refused", "unfed", "withdrawn"]
 
 
 def asserted(resource: Resource, subject: Subject) -> Part:
@@ -33,7 +33,7 @@ def withdrawn(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
 
 def unfed(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
     """Withdraw what leads messages in, in any case: whether or not what they led into stays."""
-    return [Part(rid, subject.key, Mode.WITHDRAW, Removal.DELETE, subject.since) for rid in sorted(ids)]
+    return [Part(rid, subject.key, Mode.WITHDRAW, Removal.REGARDLESS, subject.since) for rid in sorted(ids)]
 
 
 def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Subject) -> list[Part]:
@@ -47,6 +47,11 @@ def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Sub
         Part(permission_id(user), subject.key, Mode.ASSERT, content, subject.since)
         for user, content in sorted(given.items())
     ]
+
+
+def kept_grants(access: Access, subject: Subject) -> list[Part]:
+    """Say: of this, the users that the manifest lists keep what they have."""
+    return [Part(permission_id(user), subject.key, Mode.KEEP, access, subject.since) for user in sorted(subject.listed)]
 
 
 def refused(hold: Compiled, problems: tuple[Problem, ...]) -> Compiled:

@@ -11,7 +11,6 @@ from channel_operator.brokers.rabbitmq.access import escaped
 from channel_operator.brokers.rabbitmq.arguments import for_policy, for_policy_alone, immutable, policy_key
 from channel_operator.brokers.rabbitmq.parts import withdrawn
 from channel_operator.brokers.rabbitmq.resources import Policy, Queue, policy_id, queue_id
-from channel_operator.brokers.rabbitmq.settings import Consumed, left_to_policy
 from channel_operator.core.accepted import Subject
 from channel_operator.core.model import Assembled, Mode, Part, Resource, ResourceId
 
@@ -51,9 +50,9 @@ def is_ours(policy: Policy) -> bool:
     return main != policy.name and policy.pattern in {_pattern(main, shards=shards) for shards in (False, True)}
 
 
-def part_for(main: str, queues: Sequence[Queue], spec: Consumed, subject: Subject, *, priority: int) -> Part:
+def part_for(main: str, queues: Sequence[Queue], subject: Subject, *, priority: int, alone: bool) -> Part:
     """Say: what the declaration of these queues does not bring about, their policy does."""
-    content = Demand(main, tuple(queues), priority, left_to_policy(spec))
+    content = Demand(main, tuple(queues), priority, alone)
     return Part(policy_id(policy_name(main)), subject.key, Mode.ASSERT, content, subject.since)
 
 

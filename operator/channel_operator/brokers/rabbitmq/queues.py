@@ -12,7 +12,7 @@ from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, withdrawn
 from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
 from channel_operator.brokers.rabbitmq.resources import policy_id
-from channel_operator.brokers.rabbitmq.settings import effective
+from channel_operator.brokers.rabbitmq.settings import effective, left_to_policy
 from channel_operator.brokers.rabbitmq.site import Site
 from channel_operator.brokers.rabbitmq.support import client_enforced, consumed_problems, enforcement
 from channel_operator.core.accepted import Compiled, ResolvedQueue, Role, Subject
@@ -43,7 +43,8 @@ def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) ->
     access = {Role.PRODUCER: Access(write=frozenset({names.entry})), **delivery.consumer_access(names, spec)}
     parts = [asserted(one, subject) for one in wanted]
     parts += withdrawn(dead.unwanted, subject)
-    parts.append(part_for(names.queue, queues, spec, subject, priority=site.rabbitmq.policy_priority))
+    priority, alone = site.rabbitmq.policy_priority, left_to_policy(spec)
+    parts.append(part_for(names.queue, queues, subject, priority=priority, alone=alone))
     parts += granted(resolved.grants, access, subject)
     return Compiled(
         tuple(parts),

@@ -13,14 +13,18 @@ __all__ = [
     "CONSISTENT_HASH",
     "DEAD_LETTER_EXCHANGE",
     "DELIVERY_LIMIT",
+    "DIRECT",
     "EXCHANGE",
     "FANOUT",
     "HASH_HEADER",
+    "MAX_AGE",
     "NO_PASSWORD",
     "PERMISSION",
     "POLICY",
     "QUEUE",
     "QUEUE_TYPE",
+    "SEGMENT_BYTES",
+    "SUPER_STREAM",
     "TOPIC",
     "USER",
     "Arguments",
@@ -49,12 +53,17 @@ PERMISSION: Final = "Permission"
 
 FANOUT: Final = "fanout"
 TOPIC: Final = "topic"
+DIRECT: Final = "direct"
 CONSISTENT_HASH: Final = "x-consistent-hash"
 """Type of an exchange (plugin rabbitmq_consistent_hash_exchange) that keeps messages with one key on one queue."""
 
 QUEUE_TYPE: Final = "x-queue-type"
 DELIVERY_LIMIT: Final = "x-delivery-limit"
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+MAX_AGE: Final = "x-max-age"
+SEGMENT_BYTES: Final = "x-stream-max-segment-size-bytes"
+SUPER_STREAM: Final = "x-super-stream"
+"""Argument of the exchange of a super stream."""
 HASH_HEADER: Final = "hash-header"
 """Argument of a consistent-hash exchange: the header that is the key, in place of the routing key."""
 

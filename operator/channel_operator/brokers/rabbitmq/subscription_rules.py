@@ -10,11 +10,12 @@ from channel_operator.api.common import Overflow
 from channel_operator.api.delivery import Ordering
 from channel_operator.api.reasons import Reason
 from channel_operator.api.subscription import StartPosition, SubscriptionSpec
-from channel_operator.brokers.rabbitmq.support import consumed_problems, enforcement
+from channel_operator.api.topic import TopicSpec
+from channel_operator.brokers.rabbitmq.support import consumed_problems, enforcement, no_kafka
 from channel_operator.core.accepted import Enforcement, ResolvedSubscription
 from channel_operator.core.model import Capabilities, Problem
 
-__all__ = ["subscription_enforcement", "subscription_problems"]
+__all__ = ["reader_enforcement", "reader_problems", "subscription_enforcement", "subscription_problems"]
 
 _LONGEST_KEY: Final = 255
 """Bytes of a routing key: AMQP 0-9-1 sends it as a short string."""
@@ -61,4 +62,67 @@ def subscription_enforcement(resolved: ResolvedSubscription, capabilities: Capab
     if spec.filter is not None:
         text = "words between dots; * stands for one, # for any number; a message that fits several comes once"
         entries.append(Enforcement("spec.filter.routingKeys", "Broker", text))
+    return tuple(entries)
+
+
+_OF_QUEUES: Final = (
+    ("filter", "spec.filter"),
+    ("retry", "spec.retry"),
+    ("dead_letter", "spec.deadLetter"),
+    ("message_ttl", "spec.messageTTL"),
+    ("limits", "spec.limits"),
+    ("ack_timeout", "spec.ackTimeout"),
+    ("replicas", "spec.replicas"),
+    ("rabbitmq", "spec.rabbitmq"),
+)
+"""Fields that need a queue of the subscription's own."""
+
+
+def reader_problems(resolved: ResolvedSubscription, capabilities: Capabilities) -> tuple[Problem, ...]:
+    """Return why this subscription to a log cannot be had here. Defaults of the Broker are for queues only."""
+    stated = resolved.stated
+    return (*_of_queues(stated), *_reader_ordering(resolved), *no_kafka(stated.kafka, capabilities))
+
+
+def _of_queues(stated: SubscriptionSpec) -> Iterator[Problem]:
+    for name, field in _OF_QUEUES:
+        if getattr(stated, name) is not None:
+            text = "the topic has storage Log, and its stream is read by all in common; remove it"
+            yield _unsupported(field, text)
+
+
+def _reader_ordering(resolved: ResolvedSubscription) -> Iterator[Problem]:
+    stated, topic = resolved.stated, resolved.topic.spec
+    if stated.ordering is Ordering.PER_KEY:
+        text = "PerKey is not for a topic with storage Log, whose partitions keep the order of a key; use None"
+        yield _unsupported("spec.ordering", text)
+    partitions = (topic.partitions if isinstance(topic, TopicSpec) else None) or 1
+    if stated.ordering is Ordering.STRICT and partitions > 1:
+        text = f"Strict needs a topic with one partition, and this one has {partitions}; use None"
+        yield _unsupported("spec.ordering", text)
+
+
+_OFFSETS: Final = {
+    StartPosition.LATEST: '"next"',
+    StartPosition.EARLIEST: '"first"',
+    StartPosition.TIMESTAMP: "a timestamp",
+}
+
+
+def reader_enforcement(resolved: ResolvedSubscription) -> tuple[Enforcement, ...]:
+    """Return who honours each field of a subscription to a log."""
+    spec = resolved.spec
+    position = spec.start_from.position
+    text = f"the consumer states its offset itself: x-stream-offset {_OFFSETS[position]} over AMQP"
+    if position is StartPosition.TIMESTAMP:
+        text += f" ({spec.start_from.timestamp})"
+    by = "Client"
+    if position is StartPosition.LATEST:
+        # Unless it states another, RabbitMQ lets a consumer begin with the next message.
+        text, by = "where a consumer states no offset; it may state any", "Broker"
+    entries = [Enforcement("spec.startFrom", by, text)]
+    if spec.ordering is Ordering.STRICT:
+        entries.append(Enforcement("spec.ordering", "Broker", "every consumer reads all messages in their order"))
+    if spec.require_broker_enforcement:
+        entries.append(Enforcement("spec.requireBrokerEnforcement", "Broker", "nothing is left to the client"))
     return tuple(entries)

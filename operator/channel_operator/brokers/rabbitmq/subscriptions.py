@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from channel_operator.api.subscription import SubscriptionSpec
-from channel_operator.brokers.rabbitmq import delivery
+from channel_operator.api.topic import Storage
+from channel_operator.brokers.rabbitmq import delivery, stream_readers
 from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, withdrawn
 from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
 from channel_operator.brokers.rabbitmq.resources import Binding, policy_id, queue_id
-from channel_operator.brokers.rabbitmq.settings import effective
+from channel_operator.brokers.rabbitmq.settings import effective, left_to_policy
 from channel_operator.brokers.rabbitmq.site import Site
 from channel_operator.brokers.rabbitmq.subscription_rules import subscription_enforcement, subscription_problems
 from channel_operator.brokers.rabbitmq.support import client_enforced
@@ -27,6 +28,8 @@ EVERYTHING = "#"
 
 def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilities) -> Compiled:
     """Return the parts of an accepted Subscription."""
+    if stream_readers.is_reader(resolved.subject):
+        return stream_readers.compiled(resolved, site, capabilities)
     subject, spec = resolved.subject, resolved.spec
     names = ChannelNames.of(subject.name)
     dead = delivery.dead_letters(names, spec, resolved.dead_letter)
@@ -41,7 +44,8 @@ def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilit
     wanted: list[Resource] = [*queues, *_way_in(names, spec), *bindings]
     parts = [asserted(one, subject) for one in (*wanted, *dead.wanted)]
     parts += withdrawn(dead.unwanted, subject)
-    parts.append(part_for(names.queue, queues, spec, subject, priority=site.rabbitmq.policy_priority))
+    priority, alone = site.rabbitmq.policy_priority, left_to_policy(spec)
+    parts.append(part_for(names.queue, queues, subject, priority=priority, alone=alone))
     parts += unfed(_told_bindings(subject) - {binding.id for binding in bindings}, subject)
     parts += granted(resolved.grants, delivery.consumer_access(names, spec), subject)
     read = names.queues(delivery.shards_of(spec))
@@ -50,18 +54,26 @@ def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilit
         names=frozenset({names.queue}),
         enforcement=notes,
         address=_address(subject, [*read, dead.own] if dead.own else read, site),
-        effective={**effective(spec, resolved.stated), "routingKeys": list(_routing_keys(spec))},
+        effective={
+            **effective(spec, resolved.stated),
+            "storage": str(Storage.FAN_OUT),
+            "routingKeys": list(_routing_keys(spec)),
+        },
         coordinates=delivery.consumer_coordinates(names, read),
     )
 
 
 def hold(subject: Subject, site: Site) -> Compiled:
     """Return the parts of a Subscription on hold."""
+    if stream_readers.is_reader(subject):
+        return stream_readers.hold(subject, site)
     return _kept(subject, site, held(_all_bindings(subject), subject))
 
 
 def deny(subject: Subject, site: Site) -> Compiled:
     """Return the parts of a Subscription that is not admitted: its queue stays, and nothing flows into it any more."""
+    if stream_readers.is_reader(subject):
+        return stream_readers.deny(subject, site)
     return _kept(subject, site, unfed(_all_bindings(subject), subject))
 
 
@@ -81,6 +93,8 @@ def withdraw(subject: Subject) -> Compiled:
 
     Its bindings go in any case: a queue that nobody reads would fill the disk. Its messages go by its policy.
     """
+    if stream_readers.is_reader(subject):
+        return stream_readers.withdraw()
     names = ChannelNames.of(subject.name)
     ids = [*map(queue_id, _read(subject)), *names.dead_ids]
     if isinstance(subject.spec, SubscriptionSpec):

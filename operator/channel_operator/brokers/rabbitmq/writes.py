@@ -41,8 +41,9 @@ from channel_operator.errors import Blocked, OperatorError, Retry
 
 __all__ = ["Writer"]
 
-_COUNTABLE = frozenset({"quorum", "classic"})
-"""Queue types whose messages can be counted; of any other (a stream keeps what was read) none is deleted as empty."""
+_COUNTABLE = frozenset({"quorum", "classic", "stream"})
+"""Queue types whose messages can be counted; of any other none is deleted as empty. Of a stream all that it keeps
+count, those that were read too (RabbitMQ itself deletes a stream as empty whatever is in it)."""
 
 
 class _Kept(NamedTuple):
