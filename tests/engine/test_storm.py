@@ -14,6 +14,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.resources import queue_id
 from channel_operator.core.model import Key
+from channel_operator.core.rotation import family
 from tests.engine.world import MAIN, TAG, World, world
 
 USERS = ("u0", "u1", "u2")
@@ -30,6 +31,8 @@ ACTIONS = st.one_of(
         st.booleans(),
         st.sampled_from(["Retain", "Delete", "DeleteIfEmpty"]),
     ),
+    st.tuples(st.just("rotation"), st.sampled_from(USERS), st.booleans()),
+    st.tuples(st.just("rotate"), st.sampled_from(USERS), st.integers(0, 9)),
     st.tuples(st.just("delete"), st.sampled_from([*USERS, *QUEUES])),
     st.tuples(st.just("break"), st.sampled_from(QUEUES)),
     st.tuples(st.just("disable"), st.sampled_from([*USERS, *QUEUES]), st.booleans()),
@@ -51,7 +54,9 @@ def key_of(name: str) -> Key:
 
 async def act(w: World, action: tuple[Any, ...]) -> None:
     """Do one thing to the world."""
-    if action[0] in {"outage", "api", "dies", "crash", "time", "messages", "hand"}:
+    if action[0] in {"rotation", "rotate"}:
+        renew(w, action)
+    elif action[0] in {"outage", "api", "dies", "crash", "time", "messages", "hand"}:
         await befall(w, action)
     else:
         wish(w, action)
@@ -82,6 +87,17 @@ def wish(w: World, action: tuple[Any, ...]) -> None:
             release(w)
         case ("disable", name, yes) if key_of(name) in w.kube.objects:
             w.kube.annotate(key_of(name), reconcile="Disabled" if yes else None)
+        case _:
+            pass
+
+
+def renew(w: World, action: tuple[Any, ...]) -> None:
+    """Turn the rotation of a user on or off, or ask for new credentials."""
+    match action:
+        case ("rotation", name, yes) if key_of(name) in w.kube.objects:
+            w.kube.edit(key_of(name), rotation={"every": "30m", "overlap": "1m"} if yes else None)
+        case ("rotate", name, number) if key_of(name) in w.kube.objects:
+            w.kube.annotate(key_of(name), rotate=str(number))
         case _:
             pass
 
@@ -139,27 +155,32 @@ def check(w: World) -> None:
     assert all("deletionTimestamp" not in body["metadata"] for body in w.kube.objects.values())
     assert w.ready(*w.kube.objects)
     tagged = {rid.path[0] for rid in w.broker.resources if rid.kind == "User" and w.user(rid.path[0]).tags == (TAG,)}  # type: ignore[union-attr]
-    assert tagged == {f"billing.{name}" for name in alive if name in USERS}
+    assert {native.partition("_")[0] for native in tagged} == {f"billing.{name}" for name in alive if name in USERS}
     for name in USERS:
-        if name not in alive:
-            assert w.permission(f"billing.{name}") is None
+        if name in alive:
+            check_user(w, name, tagged, {q: spec for q, spec in alive.items() if q in QUEUES})
             continue
-        queues = {q: spec for q, spec in alive.items() if q in QUEUES}
-        found = w.permission(f"billing.{name}")
-        assert found is not None
-        assert set(parse(found.read) or ()) == {
-            f"billing.{q}" for q, s in queues.items() if {"name": name} in s["consumers"]
-        }
-        assert set(parse(found.write) or ()) == {
-            f"billing.{q}_in" for q, s in queues.items() if {"name": name} in s["producers"]
-        }
-        secret = w.kube.entries("billing", f"{name}-binding")
-        assert w.user(f"billing.{name}").password.reveal() == secret["password"]  # type: ignore[union-attr]
-        assert all((f'"name": "{q}"' in secret["channels.json"]) == _names(s, name) for q, s in queues.items())
+        assert all(w.permission(native) is None for native in family(f"billing.{name}"))
     for name in set(alive) & set(QUEUES):
         assert f"billing.{name}" in w.names("Queue")
         assert f"billing.{name}_in" in w.names("Exchange")
         assert (f"billing.{name}_dlx" in w.names("Exchange")) == ("deadLetter" in alive[name])
+
+
+def check_user(w: World, name: str, tagged: set[str], queues: dict[str, Any]) -> None:
+    """Hold every native user of one manifest against it: the one in the Secret, and a former one in the overlap."""
+    secret = w.kube.entries("billing", f"{name}-binding")
+    rotates = "rotation" in w.kube.objects[key_of(name)]["spec"]
+    assert (secret["username"] != f"billing.{name}") is rotates
+    assert secret["username"] == w.kube.status(key_of(name))["username"]
+    assert w.user(secret["username"]).password.reveal() == secret["password"]  # type: ignore[union-attr]
+    reads = {f"billing.{q}" for q, spec in queues.items() if {"name": name} in spec["consumers"]}
+    writes = {f"billing.{q}_in" for q, spec in queues.items() if {"name": name} in spec["producers"]}
+    for native in tagged & set(family(f"billing.{name}")):
+        found = w.permission(native)
+        assert found is not None
+        assert (set(parse(found.read) or ()), set(parse(found.write) or ())) == (reads, writes)
+    assert all((f'"name": "{q}"' in secret["channels.json"]) == _names(spec, name) for q, spec in queues.items())
 
 
 def _names(spec: dict[str, Any], user: str) -> bool:
