@@ -117,6 +117,7 @@ def publish(
     exchange: str,
     bodies: Sequence[str],
     *,
+    routing_key: str = "",
     correlation_id: str | None = None,
     reply_to: str | None = None,
     user_id: str | None = None,
@@ -136,16 +137,22 @@ def publish(
             reply_to=reply_to,
             user_id=user_id,
         )
-        channel.basic_publish(exchange, routing_key="", body=body.encode(), properties=properties, mandatory=True)
+        channel.basic_publish(exchange, routing_key, body=body.encode(), properties=properties, mandatory=True)
 
 
 def deliveries(
-    channel: BlockingChannel, queues: Sequence[str], *, prefetch: int = 1, silence: float = 0, limit: int = 0
+    channel: BlockingChannel,
+    queues: Sequence[str],
+    *,
+    prefetch: int = 1,
+    silence: float = 0,
+    limit: int = 0,
+    arguments: dict[str, Any] | None = None,
 ) -> Iterator[Delivery]:
     """Yield deliveries of the queues; the caller settles each with `channel.basic_ack` or `channel.basic_reject`.
 
     At most `prefetch` are unsettled at a time. Ends when none came for `silence` seconds, or after `limit` deliveries
-    (then `prefetch` must be 1). 0 = no such end.
+    (then `prefetch` must be 1). 0 = no such end. `arguments` go with the consumer, such as the offset of a stream.
     """
     channel.basic_qos(prefetch_count=prefetch)
     arrived: deque[Delivery] = deque()
@@ -164,7 +171,7 @@ def deliveries(
             )
         )
 
-    consumers = [channel.basic_consume(queue, keep) for queue in queues]
+    consumers = [channel.basic_consume(queue, keep, arguments=arguments) for queue in queues]
     last = time.monotonic()
     count = 0
     while not silence or time.monotonic() - last < silence:

@@ -163,8 +163,8 @@ class Site:
         return int(next(one["messages_ready"] for one in found if one["name"] == queue))
 
     def purge(self) -> None:
-        """Empty every queue of the vhost."""
-        for name in self.native_queues():
+        """Empty every queue of the vhost; a stream cannot be emptied."""
+        for name in [name for name, one in self.native_queues().items() if one["type"] != "stream"]:
             self.rabbit("DELETE", f"/api/queues/{{vhost}}/{quote(name, safe='')}/contents")
 
     def permissions(self) -> dict[str, Object]:
