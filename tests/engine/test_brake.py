@@ -379,6 +379,29 @@ async def test_a_channel_whose_consent_is_held_back_keeps_serving_whom_it_lists(
         assert w.queue("billing.invoices") is not None
 
 
+async def test_a_topic_that_admits_fewer_namespaces_waits_too_and_its_subscriptions_go_on_receiving() -> None:
+    async with world() as w:
+        w.make_broker(brake=FEW)
+        topic = w.make_topic("orders", subscribers={"from": "All"})
+        worker = w.make_user("worker")
+        reader = [{"name": "worker"}]
+        made = [w.make_subscription(f"s{n}", consumers=reader if n else []) for n in range(3)]
+        await w.start()
+        await w.advance(10)
+        assert w.ready(worker, *made)
+        on_broker = dict(w.broker.resources)
+        w.kube.edit(topic, subscribers={"from": "Same"})
+        await w.advance(400)
+        assert w.broker.resources == on_broker
+        assert w.kube.status(MAIN)["brake"]["revocations"] == 3
+        assert [w.kube.condition(key) for key in made] == [("False", "BrakeEngaged")] * 3
+        release(w, token(w))
+        await w.advance(10)
+        assert [w.bindings(f"billing.s{n}") for n in range(3)] == [set()] * 3
+        assert reads(w, "billing.worker") == set()
+        assert w.queue("billing.s1") is not None
+
+
 async def test_a_broker_that_is_only_observed_has_nothing_to_brake() -> None:
     async with world() as w:
         made = await queues(w, 3)

@@ -84,3 +84,49 @@ async def test_the_figures_follow_what_happens() -> None:
         w.kube.vanish(MAIN)
         await w.settle()
         assert w.manager.figures() == []
+
+
+async def test_a_broker_that_is_released_by_force_goes_before_what_depends_on_it() -> None:
+    async with world() as w:
+        broker = w.make_broker()
+        queue = w.make_queue("invoices", deletionPolicy="Delete")
+        await w.start()
+        await w.advance(10)
+        w.kube.delete(broker)
+        await w.advance(10)
+        assert "waits for Queue billing/invoices" in w.kube.message(broker)
+        w.kube.annotate(broker, force_release="true")
+        await w.advance(10)
+        assert broker not in w.kube.objects
+        w.kube.delete(queue)
+        await w.advance(10)
+        assert queue not in w.kube.objects
+        assert w.queue("billing.invoices") is not None
+
+
+async def test_orphans_are_what_a_retained_queue_left_and_not_the_users_that_went_with_it() -> None:
+    async with world() as w:
+        broker = w.make_broker()
+        user = w.make_user("worker")
+        queue = w.make_queue("invoices", deadLetter={}, consumers=[{"name": "worker"}])
+        kept = w.make_queue("kept")
+        await w.start()
+        await w.advance(10)
+        for key in (user, queue):
+            w.kube.delete(key)
+        await w.advance(400)
+        assert w.kube.status(broker)["orphans"] == {
+            "count": 4,
+            "names": [
+                "Exchange billing.invoices_dlx",
+                "Exchange billing.invoices_in",
+                "Queue billing.invoices",
+                "Queue billing.invoices_dead",
+            ],
+        }
+        assert w.manager is not None
+        assert [figures.orphans for figures in w.manager.figures()] == [4]
+        assert w.ready(kept)
+        w.make_queue("invoices", deadLetter={})
+        await w.advance(400)
+        assert "orphans" not in w.kube.status(broker)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from channel_operator.api.meta import FINALIZER, OWNED, RECONCILE
+from channel_operator.api.meta import FINALIZER, OWNED, RECONCILE, Kind
 from channel_operator.brokers.rabbitmq.resources import Queue
 from channel_operator.core.model import Key
 from tests.engine.world import MAIN, World, world
@@ -108,3 +108,15 @@ async def test_a_broker_that_is_only_observed_loses_no_user_when_a_consent_ends(
         on_broker = len(w.broker.writes)
         await w.advance(400)
         assert [str(change.id) for change in w.broker.writes[on_broker:]] == []
+
+
+async def test_a_user_on_hold_that_bears_the_name_of_a_queue_keeps_nobodys_right_to_it() -> None:
+    async with world() as w:
+        _, queue = await shared(w)
+        w.make_user("invoices")
+        await w.settle()
+        w.kube.annotate(Key(Kind.BROKER_USER, "billing", "invoices"), reconcile="Disabled")
+        await w.settle()
+        w.kube.edit(queue, consumers=[])
+        await w.advance(10)
+        assert w.permission("shop.reader").read == "^$"  # type: ignore[union-attr]

@@ -156,8 +156,9 @@ class Enforcement(NamedTuple):
 class Compiled:
     """One object's say on the broker, and what its status shows of it.
 
-    `names`: the main native names under which it owns what it has; what derives from them is its own too (a driver
-    tells by the form of a name). The footprint of a hold: small, however many parts the object has.
+    `names`: of a channel, the main native names under which it owns what it has; what derives from them is its own too
+    (a driver tells by the form of a name). Grants match channels only, so a user has none. The footprint of a hold:
+    small, however many parts the object has.
     `address` is `status.address` as it will be written.
     """
 

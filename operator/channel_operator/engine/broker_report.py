@@ -183,7 +183,7 @@ class BrokerReport:
         wanted = manifest.deleted is not None or self._capabilities is None
         dependants = self._dependants() if wanted else []
         if manifest.deleted is not None:
-            if not dependants and policy.has_finalizer(manifest):
+            if (not dependants or policy.is_released_by_force(manifest)) and policy.has_finalizer(manifest):
                 self._context.claims.release(key)
             if not policy.has_finalizer(manifest):
                 return

@@ -18,7 +18,7 @@ def compiled(resolved: ResolvedUser, site: Site) -> Compiled:
     """Return the parts of an accepted user: each native user that it stands for, with its permission."""
     subject = resolved.subject
     parts = [part for login in resolved.logins for part in _login(login, subject, site)]
-    return Compiled(tuple(parts), names=frozenset({subject.name}))
+    return Compiled(tuple(parts))
 
 
 def _login(login: Login, subject: Subject, site: Site) -> tuple[Part, Part]:
@@ -35,12 +35,12 @@ def _login(login: Login, subject: Subject, site: Site) -> tuple[Part, Part]:
 
 def hold(subject: Subject) -> Compiled:
     """Return the parts of a user on hold."""
-    return Compiled(held(_ids(subject), subject), names=frozenset({subject.name}))
+    return Compiled(held(_ids(subject), subject))
 
 
 def withdraw(subject: Subject) -> Compiled:
     """Return the parts of a deleted user."""
-    return Compiled(tuple(withdrawn(_ids(subject), subject)), names=frozenset({subject.name}))
+    return Compiled(tuple(withdrawn(_ids(subject), subject)))
 
 
 def _ids(subject: Subject) -> tuple[ResourceId, ...]:
