@@ -111,6 +111,10 @@ async def test_the_plans_of_an_observed_broker_show_every_users_rights() -> None
         assert line.startswith("~ permission of shop.sender: write")
         assert "billing.invoices" in line
         assert "plan" not in w.kube.status(user)
+        w.kube.edit(queue, consumers=[])
+        await w.advance(10)
+        [line] = w.kube.status(user)["plan"]["changes"]
+        assert line.startswith("~ permission of billing.worker: read")
         assert len(w.broker.writes) == on_broker
 
 

@@ -43,6 +43,12 @@ class Plans:
             return lines + [line for part in parts if (line := self._shared(look, part)) is not None]
         return lines + self._rights(look)
 
+    def users(self, look: Look) -> set[Key]:
+        """Return the users in whose plans a watched channel shows too: those it would give or take a right."""
+        if look.manifest.key.kind is Kind.BROKER_USER:
+            return set()
+        return {grant.user for grant in look.resolution.grants} | {grant.user for grant in self._told(look)}
+
     def _own(self, part: Part) -> str | None:
         """Compare what belongs to the object alone."""
         driver = self._state.driver

@@ -62,9 +62,8 @@ class Reports:
     def _with_those_that_wait(self, keys: Iterable[Key]) -> set[Key]:
         """Add those that held their report back for an object of which it is now known that it does not come."""
         affected = set(keys)
-        # What a watched channel would give stands in the plans of its users too.
         looks = [look for key in affected if (look := self._state.looks.get(key)) is not None]
-        affected |= {grant.user for look in looks if look.resolution.observes for grant in look.resolution.grants}
+        affected = affected.union(*(self._plans.users(look) for look in looks if look.resolution.observes))
         return affected.union(*(self._prospects.held_back(key) for key in affected))
 
     async def _tell(self, look: Look, manifest: Manifest) -> None:
