@@ -95,3 +95,9 @@ def test_a_server_of_another_authority_is_not_talked_to(pricing: Application, ce
     pricing.distrust()
     with pricing.start([*celery, *work("billing.quotes")], FOLDER) as running:
         assert "CERTIFICATE_VERIFY_FAILED" in running.wait_line("Cannot connect to amqps://")
+
+
+def test_a_server_of_another_name_is_not_talked_to(pricing: Application, celery: list[str | Path]) -> None:
+    pricing.misname()
+    with pricing.start([*celery, *work("billing.quotes")], FOLDER) as running:
+        assert "Hostname mismatch" in running.wait_line("Cannot connect to amqps://")

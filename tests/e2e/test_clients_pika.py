@@ -81,3 +81,10 @@ def test_a_server_of_another_authority_is_not_talked_to(basket: Application) -> 
     asked = basket.run(command("ask", "basket-11", "3 apples"), FOLDER)
     assert asked.returncode != 0
     assert "CERTIFICATE_VERIFY_FAILED" in asked.stdout
+
+
+def test_a_server_of_another_name_is_not_talked_to(basket: Application) -> None:
+    basket.misname()
+    asked = basket.run(command("ask", "basket-12", "3 apples"), FOLDER)
+    assert asked.returncode != 0
+    assert "Hostname mismatch" in asked.stdout

@@ -95,3 +95,16 @@ def test_a_server_of_another_authority_is_not_talked_to(basket: Application, pro
     asked = basket.run([*program, profile("ask"), "basket-10", "3 apples"], FOLDER)
     assert asked.returncode != 0
     assert "unable to find valid certification path" in asked.stdout
+
+
+def test_a_server_of_another_name_is_not_talked_to(
+    basket: Application, program: list[str | Path], tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 other.example\n")
+    basket.misname("other.example")
+    java_program, *rest = program
+    command = [java_program, f"-Djdk.net.hosts.file={hosts}", *rest, profile("ask"), "basket-11", "3 apples"]
+    asked = basket.run(command, FOLDER)
+    assert asked.returncode != 0
+    assert "No subject alternative DNS name matching other.example found" in asked.stdout

@@ -63,6 +63,13 @@ class Application:
         """Put another authority in the folder than the one that vouches for the broker."""
         (self.folder / "bindings" / "rabbitmq" / "certificates").write_text(CertificateAuthority.create("other").pem)
 
+    def misname(self, other: str = "127.1") -> None:
+        """Put another name of the same machine in the folder, one that the broker's certificate does not have."""
+        folder = self.folder / "bindings" / "rabbitmq"
+        for name in ("host", "uri"):
+            entry = folder / name
+            entry.write_text(entry.read_text().replace("localhost", other))
+
     def close_connections(self) -> None:
         """Have the broker end the user's connections, once it lists one."""
         path = f"/api/connections/username/{self.site.binding(self.namespace, self.user)['username']}"
