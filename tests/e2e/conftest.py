@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e import rough as roughness
 from tests.harness import examples
-from tests.harness.cluster import Cluster, documents
+from tests.harness.cluster import Cluster
 from tests.harness.site import Site
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
@@ -38,20 +38,13 @@ def site(world: World) -> Site:
 @pytest.fixture(scope="session")
 def examples_broker(world: World) -> Site:
     """Apply `examples/broker.yaml` and `examples/namespaces.yaml` to the shared servers: messaging/main on vhost /."""
-    world.cluster.apply(*examples.broker(world.rabbitmq), examples.EXAMPLES / "namespaces.yaml")
-    world.cluster.wait_ready("Broker", "messaging", "main")
-    found = Site(world.cluster, world.rabbitmq, vhost="/")
-    found.home = "messaging"
-    return found
+    return examples.platform(world)
 
 
 @pytest.fixture
 def quotes(examples_broker: Site) -> Site:
     """Apply the channels that all programs of docs/clients use, those of examples/request-reply, and empty them."""
-    manifests = documents(examples.EXAMPLES / "request-reply" / "channels.yaml")
-    examples_broker.cluster.apply(*manifests)
-    for one in manifests:
-        examples_broker.cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])
+    examples.channels(examples_broker, "request-reply")
     examples_broker.purge()
     return examples_broker
 

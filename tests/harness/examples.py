@@ -13,10 +13,11 @@ from typing import Any
 from tests.harness.cluster import documents
 from tests.harness.install import ROOT
 from tests.harness.kubeapi import Object
-from tests.harness.site import platform_objects
+from tests.harness.site import Site, platform_objects
+from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
-__all__ = ["CLIENTS", "EXAMPLES", "FOLDERS", "broker", "moved", "run_client"]
+__all__ = ["CLIENTS", "EXAMPLES", "FOLDERS", "broker", "channels", "moved", "platform", "run_client"]
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = EXAMPLES / "clients"
@@ -35,6 +36,21 @@ def broker(rabbitmq: RabbitMQ) -> list[Object]:
     one["spec"]["tls"] = {"caRef": {"kind": "ConfigMap", "name": "rabbitmq-ca", "key": "ca.crt"}}
     namespaces = [item for item in found if item["kind"] == "Namespace"]
     return [*namespaces, *platform_objects(rabbitmq, one["metadata"]["namespace"]), one]
+
+
+def platform(world: World) -> Site:
+    """Apply the platform team's part, with the namespaces of the teams, and wait for the Broker: the vhost is `/`."""
+    world.cluster.apply(*broker(world.rabbitmq), EXAMPLES / "namespaces.yaml")
+    world.cluster.wait_ready("Broker", "messaging", "main")
+    found = Site(world.cluster, world.rabbitmq, vhost="/")
+    found.home = "messaging"
+    return found
+
+
+def channels(site: Site, name: str) -> None:
+    """Apply an example's manifests and wait until every object is Ready."""
+    for one in site.cluster.apply(EXAMPLES / name / "channels.yaml"):
+        site.cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])
 
 
 def moved(folder: Path, namespaces: Mapping[str, str]) -> list[Object]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from celery import Celery
 from celery.exceptions import Reject
 from celery.utils.log import get_task_logger
-from celery.worker.consumer import Consumer
 from kombu import Exchange, Queue
 
 BINDING = Path(os.environ["SERVICE_BINDING_ROOT"], "rabbitmq")
@@ -27,22 +26,9 @@ def entry(name: str) -> str:
 
 def queue(name: str) -> Queue:
     """Name a Queue's two halves for Celery, which otherwise would declare them, or send by the default exchange."""
-    # Any type but `direct`, for which Celery goes by the default exchange. The argument is never sent to the broker;
-    # by it Celery knows that it must not ask for a prefetch count of the whole channel, which quorum queues refuse.
+    # Any type but `direct`, for which Celery goes by the default exchange.
     entrance = Exchange(f"{name}_in", type="fanout", no_declare=True)
-    return Queue(name, entrance, routing_key=name, no_declare=True, queue_arguments={"x-queue-type": "quorum"})
-
-
-class WithoutDelays(Consumer.Blueprint):
-    """What a worker starts, without Celery's delayed delivery: it would declare exchanges, which is refused."""
-
-    default_steps = tuple(step for step in Consumer.Blueprint.default_steps if not step.endswith(":DelayedDelivery"))
-
-
-class QuietConsumer(Consumer):
-    """A worker that starts just that."""
-
-    Blueprint = WithoutDelays
+    return Queue(name, entrance, routing_key=name, no_declare=True)
 
 
 app.conf.update(
@@ -61,7 +47,6 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_acks_on_failure_or_timeout=False,  # a task that fails goes to the dead letter queue
     task_ignore_result=True,
-    worker_consumer=QuietConsumer,
     worker_enable_remote_control=False,
     worker_prefetch_multiplier=1,
 )
