@@ -7,7 +7,6 @@ import pytest
 
 from channel_operator.api.reasons import Reason
 from tests.e2e.saying import says
-from tests.harness.cluster import condition
 from tests.harness.site import Site
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
@@ -40,10 +39,6 @@ UNSUPPORTED_ON_A_QUEUE: dict[str, tuple[dict[str, Any], str]] = {
         ),
     ),
 }
-UNSUPPORTED_ON_A_USER: dict[str, dict[str, Any]] = {
-    "a certificate": {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "certificate"}}},
-    "rotation": {"rotation": {"every": "24h", "overlap": "1h"}},
-}
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +55,6 @@ def test_a_queue_that_asks_for_what_is_not_there_is_told_which_field(shared: Sit
     message = message.format(version=shared.rabbitmq.version)
     says(shared, "Queue", shop, "orders", Reason.UNSUPPORTED_BY_BROKER, message, on="Accepted")
     assert not [name for name in shared.native_queues() if name.startswith(shop)]
-
-
-@pytest.mark.parametrize("what", UNSUPPORTED_ON_A_USER)
-def test_a_user_that_asks_for_what_is_not_there_is_told_which_field(shared: Site, what: str) -> None:
-    shop = shared.namespace("shop")
-    shared.cluster.apply(shared.user(shop, "user", **UNSUPPORTED_ON_A_USER[what]))
-    found = shared.cluster.wait_reason("BrokerUser", shop, "user", "UnsupportedByBroker")
-    stalled = condition(found, "Stalled")
-    assert stalled is not None
-    field = {"a certificate": "spec.authentication", "rotation": "spec.rotation"}[what]
-    assert stalled["message"].startswith(f"{field}")
-    assert stalled["message"].endswith("is not supported by this version of the operator on RabbitMQ yet; remove it")
-    assert shared.cluster.get("Secret", shop, "user-binding") is None
-    assert f"{shop}.user" not in shared.permissions()
 
 
 def test_a_broker_version_without_delayed_retry_is_named(world: World, tmp_path: Path) -> None:
