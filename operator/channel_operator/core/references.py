@@ -3,6 +3,7 @@
 Looks at Kubernetes through a `View` only and never at a broker. The reference to a Broker itself is `resolve`'s.
 """
 
+from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.topic import Storage, TopicSpec
@@ -104,21 +105,31 @@ def consent_problem(manifest: Manifest, broker: Key, view: View, *, grace_over: 
 def needed_by(manifest: Manifest, removal: Removal | None, view: View) -> tuple[Key, ...]:
     """Return who has to go before a deleted object may: the Subscriptions that a Topic admits and that were made.
 
-    A Topic that is retained on the broker waits for nobody.
+    A Topic that is retained on the broker waits for nobody, and none waits for a namespace that the Broker does not
+    admit: whoever is there could write a finalizer by hand.
     """
-    if manifest.key.kind is not Kind.TOPIC or removal is None:
+    broker = view.get(manifest.refs.broker) if manifest.refs.broker is not None else None
+    if manifest.key.kind is not Kind.TOPIC or removal is None or broker is None:
         return ()
     found = []
     for key in view.dependants(manifest.key):
         other = view.get(key)
         if other is None or other.refs.topic != manifest.key or not policy.has_finalizer(other):
             continue
-        admitted = not isinstance(manifest.spec, TopicSpec) or access.admits(
-            manifest.spec.subscribers, manifest.key.namespace, key.namespace, view
-        )
-        if admitted and other.refs.broker == manifest.refs.broker:
+        if other.refs.broker == broker.key and _both_admit(manifest, broker, key.namespace, view):
             found.append(key)
     return tuple(sorted(found))
+
+
+def _both_admit(topic: Manifest, broker: Manifest, namespace: str, view: View) -> bool:
+    """Whether neither the Topic nor its Broker shuts a namespace out, as far as they can be read."""
+    if isinstance(broker.spec, BrokerSpec) and not access.admits(
+        broker.spec.allowed_namespaces, broker.key.namespace, namespace, view
+    ):
+        return False
+    return not isinstance(topic.spec, TopicSpec) or access.admits(
+        topic.spec.subscribers, topic.key.namespace, namespace, view
+    )
 
 
 def _problem(reason: Reason, text: str, *, stalled: bool = False) -> Problem:

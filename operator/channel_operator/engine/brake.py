@@ -213,7 +213,7 @@ class Brake:
             # away, such as a routing key, goes.
             stays = any(part.mode is Mode.WITHDRAW for c in stopped for part in c.parts)
             own = self._own(look) if stays else frozenset()
-            rest = [_held(part) if part.mode is Mode.WITHDRAW and part.id in own else part for part in before]
+            rest = [_held(part) if part.id in own and _waits(part) else part for part in before]
         else:
             rest = [_held(part) for part in before]
             if standing is Standing.DELETED:
@@ -252,6 +252,11 @@ class Brake:
                 "the brake, or take the change back."
             )
         return Problem(Reason.BRAKE_ENGAGED, text, ConditionType.PROGRAMMED)
+
+
+def _waits(part: Part) -> bool:
+    """Whether what is taken away stays as long as what holds data does."""
+    return part.mode is Mode.WITHDRAW and part.content is not Removal.REGARDLESS
 
 
 def _held(part: Part) -> Part:
