@@ -16,7 +16,6 @@ from channel_operator.brokers.rabbitmq.resources import (
     Binding,
     Exchange,
     Permission,
-    Queue,
     User,
     permission_id,
     queue_id,
@@ -46,16 +45,6 @@ async def test_a_binding_with_any_routing_key_is_found_and_removed(each: RabbitM
     change = Change(binding.id, Action.DELETE, None, binding, frozenset(), 6)
     assert [outcome.error for outcome in await each.session.apply([change])] == [None]
     assert binding.id not in (await each.session.observe(None)).resources
-
-
-async def test_a_stream_is_never_deleted_as_empty(each: RabbitMQTarget) -> None:
-    stream = Queue("s", "stream", arguments=(("x-queue-type", "stream"),))
-    await each.plant(stream)
-    change = Change(stream.id, Action.DELETE, None, stream, frozenset(), 5, removal=Removal.DELETE_IF_EMPTY)
-    (outcome,) = await each.session.apply([change])
-    assert outcome.kept
-    assert outcome.error is None
-    assert stream.id in (await each.session.observe(None)).resources
 
 
 async def test_a_queue_whose_message_a_consumer_holds_is_not_empty(each: RabbitMQTarget) -> None:
