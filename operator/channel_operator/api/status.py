@@ -118,7 +118,7 @@ class RabbitMQAddress(Model):
     vhost: Name | None = None
     """Virtual host."""
     exchange: Name | None = None
-    """Exchange to publish to."""
+    """Exchange to publish to; of a Subscription the one of its Topic, from which its messages come."""
     queues: Annotated[tuple[Name, ...], elements("atomic", at_most=256)] = ()
     """Queues to consume from."""
 
