@@ -121,6 +121,7 @@ def publish(
     correlation_id: str | None = None,
     reply_to: str | None = None,
     user_id: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> None:
     """Publish persistent messages, one after the other, each confirmed by the broker and routed to a queue.
 
@@ -136,6 +137,7 @@ def publish(
             correlation_id=correlation_id,
             reply_to=reply_to,
             user_id=user_id,
+            headers=headers,
         )
         channel.basic_publish(exchange, routing_key, body=body.encode(), properties=properties, mandatory=True)
 

@@ -52,6 +52,51 @@ STEPS = {
             added="--until-idle 2 --seconds 0",
         ),
     ),
+    "sharded": (
+        Step(
+            "send --orders 6 --steps 5",
+            "shop",
+            "shop-floor",
+            ("sent 5 steps of 6 orders to shop.order-steps_in, confirmed by the broker",),
+        ),
+        Step(
+            "work --name a",
+            "shop",
+            "shipping",
+            ("worker a: order 6 step 5", "worker a: 6 orders, 0 steps out of order"),
+            added="--until-idle 3",
+        ),
+    ),
+    "strict-order": (
+        Step(
+            "send --count 10", "billing", "bookings", ("sent 10 entries to billing.ledger_in, confirmed by the broker",)
+        ),
+        Step(
+            "follow --name a",
+            "billing",
+            "ledger-keeper",
+            ("keeper a: entry 1", "keeper a: entry 10", "keeper a: 0 entries out of order"),
+            added="--until-idle 3",
+        ),
+    ),
+    "shared-dead-letters": (
+        Step(
+            "send refunds 4711", "shop", "front-desk", ("sent '4711' to billing.refunds_in, confirmed by the broker",)
+        ),
+        Step(
+            "send complaints 4712",
+            "shop",
+            "front-desk",
+            ("sent '4712' to billing.complaints_in, confirmed by the broker",),
+        ),
+        Step("fail", "billing", "clerk", ("failed 4 times",)),
+        Step(
+            "read --count 2",
+            "billing",
+            "back-office",
+            ("'4711' from billing.refunds", "'4712' from billing.complaints"),
+        ),
+    ),
     "dead-letter": (
         Step('send "payment 12"', "shop", "storefront", ("sent 1 to billing.payments_in, confirmed by the broker",)),
         Step(
@@ -266,7 +311,6 @@ def test_kstatus_of_every_example_goes_from_in_progress_to_current(site: Site) -
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "priorities": ("Queue", {"rabbitmq": {"maxPriority": 5}}, "UnsupportedByBroker"),
-    "other-dead-letter": ("Queue", {"deadLetter": {"queueRef": {"name": "other"}}}, "UnsupportedByBroker"),
     "kafka-settings": ("Queue", {"kafka": {"partitions": 3}}, "UnsupportedByBroker"),
     "foreign-name": ("Queue", {"physicalName": "somebody.elses"}, "NameNotAllowed"),
     "administrator": ("BrokerUser", {"username": "admin"}, "NameNotAllowed"),

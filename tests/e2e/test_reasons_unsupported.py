@@ -12,13 +12,6 @@ from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
 UNSUPPORTED_ON_A_QUEUE: dict[str, tuple[dict[str, Any], str]] = {
-    "another queue for dead letters": (
-        {"deadLetter": {"queueRef": {"name": "failed"}}},
-        (
-            "spec.deadLetter.queueRef: another Queue as the dead-letter queue is not supported by this version of the "
-            "operator on RabbitMQ yet; remove it"
-        ),
-    ),
     "settings by policy": (
         {"rabbitmq": {"settings": "Policy"}},
         "spec.rabbitmq.settings: Policy is not supported by this version of the operator on RabbitMQ yet; remove it",

@@ -28,7 +28,7 @@ ACTIONS = st.one_of(
         st.sampled_from(QUEUES),
         LISTS,
         LISTS,
-        st.booleans(),
+        st.sampled_from([None, "own", *QUEUES]),
         st.sampled_from(["Retain", "Delete", "DeleteIfEmpty"]),
     ),
     st.tuples(st.just("rotation"), st.sampled_from(USERS), st.booleans()),
@@ -69,7 +69,9 @@ def wish(w: World, action: tuple[Any, ...]) -> None:
             if key_of(name) not in w.kube.objects:
                 w.make_user(name)
         case ("queue", name, producers, consumers, dead, policy):
-            fields: dict[str, Any] = {"deadLetter": {}} if dead else {}
+            fields: dict[str, Any] = {} if dead is None else {"deadLetter": {}}
+            if dead in QUEUES:
+                fields = {"deadLetter": {"queueRef": {"name": dead}}}
             w.make_queue(
                 name,
                 producers=[{"name": n} for n in producers],
@@ -143,10 +145,39 @@ async def calm(w: World) -> None:
         w.kube.annotate(key, reconcile=None)
         if "messageTTL" in w.kube.objects[key]["spec"]:
             w.kube.edit(key, messageTTL=None)
+    for name in QUEUES:
+        if target_of(w, name) is not None and leads_astray(w, name):
+            w.kube.edit(key_of(name), deadLetter={})
     w.kube.namespace("billing", {"channels": "yes"})
     await w.advance(800, step=5.0)
     release(w)
     await w.advance(100, step=5.0)
+
+
+def target_of(w: World, name: str) -> str | None:
+    """Return the Queue that a queue's manifest has its dead letters sent to."""
+    body = w.kube.objects.get(key_of(name))
+    dead = body["spec"].get("deadLetter") or {} if body is not None else {}
+    found: str | None = dead.get("queueRef", {}).get("name")
+    return found
+
+
+def leads_astray(w: World, name: str) -> bool:
+    """Whether the way of dead letters from a queue comes back to it, or to one that is going or not there."""
+    seen, at = {name}, target_of(w, name)
+    first = w.kube.objects.get(key_of(at or ""))
+    if first is None or "deletionTimestamp" in first["metadata"]:
+        return True
+    while at is not None and at not in seen:
+        seen.add(at)
+        at = target_of(w, at)
+    return at == name
+
+
+def ways(w: World, name: str) -> set[str]:
+    """Return where the dead letters of a queue go on the broker."""
+    dlx = f"billing.{name}_dlx"
+    return {rid.path[2] for rid in w.broker.resources if rid.kind == "Binding" and rid.path[0] == dlx}
 
 
 def check(w: World) -> None:
@@ -165,6 +196,9 @@ def check(w: World) -> None:
         assert f"billing.{name}" in w.names("Queue")
         assert f"billing.{name}_in" in w.names("Exchange")
         assert (f"billing.{name}_dlx" in w.names("Exchange")) == ("deadLetter" in alive[name])
+        target = target_of(w, name)
+        own = {f"billing.{name}_dead"} if "deadLetter" in alive[name] else set()
+        assert ways(w, name) == ({f"billing.{target}_in"} if target is not None else own)
 
 
 def check_user(w: World, name: str, tagged: set[str], queues: dict[str, Any]) -> None:

@@ -200,7 +200,7 @@ class Backoff(Model):
     initial: Duration
     """Delay before the second try, for instance 1s."""
     max: Duration | None = None
-    """Longest delay, for instance 1m."""
+    """Longest delay, for instance 1m. Default: none."""
 
 
 @model

@@ -122,12 +122,18 @@ class FakeSession:
         lost: OperatorError | None = None
         kept: dict[Key, int] = {}
         for stage in by_stage(changes):
+            full = {owner for change in stage if self._is_full(change) for owner in change.owners}
             for change in stage:
                 try:
                     if lost is not None:
                         raise lost
                     await self._enter("write")
-                    outcome = outcomes[id(change)] = self._write(change, kept)
+                    if change.removal is Removal.DELETE_IF_EMPTY and not full.isdisjoint(change.owners):
+                        # The queues of one owner go as a whole or not at all.
+                        outcome = Outcome(change, self._broker.resources.get(change.id), kept=True)
+                    else:
+                        outcome = self._write(change, kept)
+                    outcomes[id(change)] = outcome
                     if outcome.kept:
                         kept = dict.fromkeys(change.owners, change.stage) | kept
                 except OperatorError as error:
@@ -135,6 +141,9 @@ class FakeSession:
                         lost = error
                     outcomes[id(change)] = Outcome(change, change.observed, error)
         return [outcomes[id(change)] for change in changes]
+
+    def _is_full(self, change: Change) -> bool:
+        return change.removal is Removal.DELETE_IF_EMPTY and bool(self._broker.messages.get(change.id))
 
     def _write(self, change: Change, kept: Mapping[Key, int]) -> Outcome:
         broker = self._broker
@@ -165,7 +174,7 @@ class FakeSession:
     def _delete(self, change: Change) -> Outcome:
         broker = self._broker
         found = broker.resources.get(change.id)
-        if change.removal is Removal.DELETE_IF_EMPTY and broker.messages.get(change.id):
+        if self._is_full(change):
             return Outcome(change, found, kept=True)
         if found is not None and change.observed is not None:
             difference = self._driver.diff(change.observed, found)

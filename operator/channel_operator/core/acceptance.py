@@ -13,7 +13,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.queue import QueueSpec
 from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.topic import TopicSpec
-from channel_operator.core import access, policy
+from channel_operator.core import access, dead_letters, policy
 from channel_operator.core.accepted import (
     Login,
     Resolved,
@@ -44,12 +44,14 @@ def accepted(
     manifest: Manifest, subject: Subject, broker_key: Key, broker: BrokerSpec, view: View, logins: tuple[Login, ...]
 ) -> Acceptance:
     """Decide for one object whose standing is settled. `logins`: of a BrokerUser, where they were looked up."""
+    found = dead_letters.target(manifest, view)
+    dead = subject_of(found, broker, view) if found is not None else None
     match manifest.spec:
         case QueueSpec() as stated if isinstance(subject.spec, QueueSpec):
             granted, reports = access.grants(
                 _queue_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
             )
-            return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted), grants=reports)
+            return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted, dead), grants=reports)
         case BrokerUserSpec() as spec:
             by_certificate = manifest.refs.by_certificate
             unread = (Login(n, by_certificate=by_certificate) for n in access.usernames(manifest, broker, view))
@@ -67,7 +69,7 @@ def accepted(
             granted, reports = access.grants(
                 _subscription_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
             )
-            resolved = ResolvedSubscription(subject, subject.spec, stated, subject.topic, granted)
+            resolved = ResolvedSubscription(subject, subject.spec, stated, subject.topic, granted, dead)
             return Acceptance(resolved, grants=reports)
         case _:
             return Acceptance(None)

@@ -156,7 +156,27 @@ def _without_unmet(
         waiting |= unmet
         made -= unmet.keys()
         pending = [rid for rid in pending if rid not in unmet]
-    return ([change for change in changes if change.id not in waiting] if waiting else changes), waiting
+    if not waiting:
+        return changes, waiting
+    return _before(waiting, changes), waiting
+
+
+def _before(waiting: Collection[ResourceId], changes: Iterable[Change]) -> list[Change]:
+    """Return what may be written while something waits: of its owner nothing of a later stage.
+
+    An entry waits for the way of the dead letters, and what takes the place of something else has to stand before
+    that goes.
+    """
+    late: dict[Key, int] = {}
+    for change in changes:
+        if change.id in waiting:
+            for owner in leaders(change.owners):
+                late[owner] = min(change.stage, late.get(owner, change.stage))
+    return [
+        change
+        for change in changes
+        if change.id not in waiting and all(change.stage <= late.get(o, change.stage) for o in leaders(change.owners))
+    ]
 
 
 def compare(

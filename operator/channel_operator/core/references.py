@@ -7,7 +7,7 @@ from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.topic import Storage, TopicSpec
-from channel_operator.core import access, policy
+from channel_operator.core import access, dead_letters, policy
 from channel_operator.core.model import Key, Problem, Removal
 from channel_operator.core.view import Manifest, View
 
@@ -103,13 +103,18 @@ def consent_problem(manifest: Manifest, broker: Key, view: View, *, grace_over: 
 
 
 def needed_by(manifest: Manifest, removal: Removal | None, view: View) -> tuple[Key, ...]:
-    """Return who has to go before a deleted object may: the Subscriptions that a Topic admits and that were made.
+    """Return who has to go before a deleted object may: Subscriptions of a Topic, sources of dead letters for a Queue.
 
-    A Topic that is retained on the broker waits for nobody, and none waits for a namespace that the Broker does not
-    admit: whoever is there could write a finalizer by hand.
+    Of the Subscriptions only those count that the Topic admits and that were made, and none of a namespace that the
+    Broker does not admit: whoever is there could write a finalizer by hand. What is retained on the broker waits for
+    nobody.
     """
+    if removal is None:
+        return ()
+    if manifest.key.kind is Kind.QUEUE:
+        return dead_letters.sources(manifest, view)
     broker = view.get(manifest.refs.broker) if manifest.refs.broker is not None else None
-    if manifest.key.kind is not Kind.TOPIC or removal is None or broker is None:
+    if manifest.key.kind is not Kind.TOPIC or broker is None:
         return ()
     found = []
     for key in view.dependants(manifest.key):

@@ -10,7 +10,7 @@ from enum import Enum
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
-from channel_operator.core import access, naming, policy, references
+from channel_operator.core import access, dead_letters, naming, policy, references
 from channel_operator.core.acceptance import Acceptance, accepted, subject_of
 from channel_operator.core.accepted import Login, Resolved, ResolvedUser, Subject
 from channel_operator.core.access import GrantReport
@@ -133,6 +133,7 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, logins: tuple[L
     if policy.is_disabled(manifest):
         return Resolution(Standing.HELD, broker_key, subject, observes=observes)
     problem = references.topic_problem(manifest, broker_key, view)
+    problem = problem or dead_letters.dead_letter_problem(manifest, broker_key, view)
     problems = (*_spec_problems(manifest), *([problem] if problem is not None else _not_ready(manifest, broker)))
     if problems or subject is None:
         problems, awaits = problems or (_unnamed(),), references.unmade_log(manifest, view)

@@ -21,6 +21,8 @@ class References:
     broker: Key | None = None
     """Stated by all kinds but a Subscription, which belongs to the Broker of its topic: see `references.home`."""
     topic: Key | None = None
+    dead_letter: Key | None = None
+    """The Queue that takes the dead letters, where the object names one."""
     name: str | None = None
     """The stated `physicalName` or `username`."""
     by_certificate: bool = False

@@ -73,6 +73,7 @@ def _references(spec: Body, kind: Kind, namespace: str) -> References:
     return References(
         broker=_ref(spec.get("brokerRef"), Kind.BROKER, namespace) if kind is not Kind.SUBSCRIPTION else None,
         topic=topic if kind is Kind.SUBSCRIPTION else None,
+        dead_letter=target,
         name=stated if isinstance(stated, str) and stated else None,
         by_certificate=kind is Kind.BROKER_USER and authentication.get("type") == "TLS",
         others=tuple(dict.fromkeys(others)),

@@ -77,12 +77,15 @@ class OwnershipDecisions:
         before = policy.owner_record(look.manifest.annotations)
         doomed = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_doomed(rid)]
         if doomed and before is None and key.kind is not Kind.BROKER_USER:
-            names = ", ".join(str(rid) for rid in doomed if state.driver.name_of(rid) is not None)
+            named = [rid for rid in doomed if state.driver.name_of(rid) is not None]
+            field = "spec.deadLetter" if named else None
+            what = ", ".join(str(rid).strip() for rid in named or doomed)
             text = (
-                f"The broker already has {names}, which this manifest does not ask for and which would be removed. "
-                "State spec.deadLetter to take it over, choose another name, or delete it at the broker."
+                f"The broker already has {what}, which this manifest does not ask for "
+                f"and which would be removed. State {field or 'the fields it was made with'} to take it over, choose "
+                "another name, or delete it at the broker."
             )
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.deadLetter"),)
+            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, field),)
         existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
         if not existing:
             return OwnerRecord(Ownership.CREATING, capabilities.identity), ()

@@ -142,7 +142,7 @@ class Reports:
         if not look.leaves:
             return None
         if look.resolution.needed_by:
-            return f"Being deleted; waits for {_listed(look.resolution.needed_by)} to be deleted first."
+            return _needed(look)
         waiting = self._reconciler.departures.waits_for(manifest)
         if not waiting:
             return None
@@ -255,6 +255,17 @@ _WHY = {
 def _listed(keys: Sequence[Key]) -> str:
     shown = ", ".join(map(str, keys[:MAX_NAMED]))
     return shown if len(keys) <= MAX_NAMED else f"{shown} and {len(keys) - MAX_NAMED} more"
+
+
+def _needed(look: Look) -> str:
+    """Say who is in the way of a deletion, and what to do."""
+    who, kind = _listed(look.resolution.needed_by), look.manifest.key.kind
+    if kind is Kind.QUEUE:
+        return (
+            f"Being deleted; waits for {who}, whose dead letters come here. "
+            "Name another Queue in spec.deadLetter.queueRef there, or delete that first."
+        )
+    return f"Being deleted; waits for {who} to be deleted first."
 
 
 def _ready_reason(status: Any) -> str | None:

@@ -223,7 +223,8 @@ class Store:
             before.resource_version = after.resource_version
             before.status = after.status
             return {key, *self._rehome([key])} if foreign_status else set()
-        dirty = self._unlink(before) if before is not None else set()
+        dirty = self._leading_to(key)
+        dirty |= self._unlink(before) if before is not None else set()
         self._objects[key] = after
         dirty |= self._link(after)
         affects_others = before is None or before.uid != after.uid or before.deleted != after.deleted
@@ -231,13 +232,13 @@ class Store:
             dirty |= self._dependants.get(key, set())
         if key.kind is Kind.BROKER:
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | {key} | self._rehome(self._dependants.get(key, ())) | self._waiting_for(after)
+        return dirty | {key} | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before, after)
 
     def _removed(self, key: Key, uid: str) -> set[Key]:
         before = self._objects.get(key)
         if before is None or before.uid != uid:
             return set()
-        dirty = self._unlink(before)
+        dirty = self._leading_to(key) | self._unlink(before)
         del self._objects[key]
         self._versions.move(key.kind, before.resource_version, None)
         self._claims.logins.pop(key, None)
@@ -248,12 +249,23 @@ class Store:
                 dirty |= {m.key for m in self.brokers_with_identity(known.identity)}
             self._own_users.pop(key, None)
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before)
+        return dirty | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before, None)
 
-    def _waiting_for(self, manifest: Manifest) -> set[Key]:
-        """Return what this object names and what is being deleted: that may wait for it to go."""
-        named = [self._objects.get(other) for other in manifest.refs.others]
+    def _waiting_for(self, *versions: Manifest | None) -> set[Key]:
+        """Return what an object names or named and what is being deleted: that may wait for it."""
+        named = [self._objects.get(other) for one in versions if one is not None for other in one.refs.others]
         return {other.key for other in named if other is not None and other.deleted is not None}
+
+    def _leading_to(self, key: Key) -> set[Key]:
+        """Return the queues whose dead letters come to this one, however far: a circle may close or open here."""
+        found: set[Key] = set()
+        pending = [key] if key.kind is Kind.QUEUE else []
+        while pending:
+            for source in self._dependants.get(pending.pop(), ()):
+                if source.kind is Kind.QUEUE and source not in found:
+                    found.add(source)
+                    pending.append(source)
+        return found
 
     def _rehome(self, keys: Iterable[Key]) -> set[Key]:
         """Move Subscriptions that now belong to another Broker, since their Topic came, went or moved."""

@@ -92,7 +92,13 @@ def resolved_queue(
     """Return a Queue as resolved; `defaults` are fields that the Broker gives."""
     stated = queue_spec(**fields)
     effective = queue_spec(**{**(defaults or {}), **fields})
-    return ResolvedQueue(subject(name, removal=removal), effective, stated, tuple(grants))
+    return ResolvedQueue(subject(name, removal=removal), effective, stated, tuple(grants), _target(name, effective))
+
+
+def _target(name: str, spec: Any) -> Subject | None:
+    """Return the Queue that takes the dead letters: of the same namespace."""
+    ref = spec.dead_letter.queue_ref if spec.dead_letter is not None else None
+    return subject(f"{name.partition('.')[0]}.{ref.name}") if ref is not None else None
 
 
 def topic_spec(**fields: Any) -> TopicSpec:

@@ -97,11 +97,11 @@ def test_a_dead_letter_queue_of_its_own_keeps_everything() -> None:
 
 
 @pytest.mark.parametrize("removal", [Removal.DELETE, Removal.DELETE_IF_EMPTY])
-def test_without_dead_letters_their_objects_are_withdrawn_as_the_deletion_policy_says(removal: Removal) -> None:
+def test_without_dead_letters_their_objects_are_withdrawn_and_no_message_with_them(removal: Removal) -> None:
     compiled = driver().compile(resolved_queue("billing.invoices", removal=removal), NEWEST)
     withdrawn = {str(part.id): part.content for part in compiled.parts if part.mode is Mode.WITHDRAW}
     assert withdrawn == {
-        "Queue billing.invoices_dead": removal,
+        "Queue billing.invoices_dead": Removal.DELETE_IF_EMPTY,
         "Exchange billing.invoices_dlx": None,
         "Binding billing.invoices_dlx queue billing.invoices_dead  ": None,
     }

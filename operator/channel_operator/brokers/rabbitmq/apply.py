@@ -111,14 +111,17 @@ class _Run:
                 self._note(Outcome(change, change.desired))
 
     async def _each(self, changes: list[Change]) -> None:
-        queue = iter(changes)
+        queue = iter(_units(changes))
 
         async def work() -> None:
-            for change in queue:
+            for unit in queue:
                 if self._halted is not None:
-                    self._give_up([change])
-                    continue
-                self._note(await self._writer.write(change))
+                    self._give_up(unit)
+                elif _must_be_empty(unit[0]):
+                    for outcome in await self._writer.delete_if_empty(unit):
+                        self._note(outcome)
+                else:
+                    self._note(await self._writer.write(unit[0]))
 
         await asyncio.gather(*(work() for _ in range(min(len(changes), _concurrency(changes)))))
 
@@ -177,6 +180,24 @@ class _Run:
             elif change.id.kind == QUEUE and not is_dead_letter_queue(change.id):
                 # A queue that keeps its messages keeps its dead letters' way and its entry too.
                 self._kept |= change.owners
+
+
+def _must_be_empty(change: Change) -> bool:
+    return change.id.kind == QUEUE and change.removal is Removal.DELETE_IF_EMPTY
+
+
+def _units(changes: Iterable[Change]) -> list[list[Change]]:
+    """Put together what goes as a whole or not at all: the queues of one owner that must be empty."""
+    units: list[list[Change]] = []
+    together: dict[frozenset[Key], list[Change]] = {}
+    for change in changes:
+        if not _must_be_empty(change) or not change.owners:
+            units.append([change])
+        elif change.owners in together:
+            together[change.owners].append(change)
+        else:
+            units.append(together.setdefault(change.owners, [change]))
+    return units
 
 
 def _concurrency(changes: Sequence[Change]) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from channel_operator.api.delivery import Ordering
 from channel_operator.brokers.rabbitmq.access import Access
-from channel_operator.brokers.rabbitmq.names import ChannelNames
+from channel_operator.brokers.rabbitmq.names import ChannelNames, main_of
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
     FANOUT,
@@ -25,13 +25,17 @@ from channel_operator.core.model import Resource, ResourceId
 
 __all__ = [
     "DeadLetters",
+    "beyond",
     "consumer_access",
     "consumer_coordinates",
     "dead_letters",
     "entry_exchange",
     "feeds",
     "queues",
+    "shards_held",
     "shards_of",
+    "shown_dead_letters",
+    "told_dead_letters",
 ]
 
 
@@ -41,6 +45,16 @@ def shards_of(spec: object) -> int | None:
         return None
     shards: int | None = getattr(spec, "shards", None)
     return shards
+
+
+def shards_held(subject: Subject) -> int | None:
+    """Return the number of shards that an object on hold has; of one whose spec cannot be read, as it was last told."""
+    if subject.spec is not None:
+        return shards_of(subject.spec)
+    told = ((subject.told.get("address") or {}).get("rabbitmq") or {}).get("queues") or ()
+    # By the names: the main queue, which is the only one where there are no shards, and the dead-letter queue.
+    others = {subject.name, ChannelNames.of(subject.name).dead}
+    return len([name for name in told if name not in others and main_of(name) == subject.name]) or None
 
 
 def queues(names: ChannelNames, spec: Consumed, stated: Consumed) -> list[Queue]:
@@ -62,6 +76,15 @@ def feeds(names: ChannelNames, spec: Consumed) -> list[Binding]:
     return [names.feeding(queue) for queue in names.queues(shards_of(spec))]
 
 
+def beyond(names: ChannelNames, spec: Consumed) -> tuple[ResourceId, ...]:
+    """Return what shows that there are more shards than asked for: messages would go where nobody reads.
+
+    Shards are numbered from 0 without a gap, so what feeds the next one tells.
+    """
+    shards = shards_of(spec)
+    return () if shards is None else (names.feeding(f"{names.queue}_{shards}").id,)
+
+
 class DeadLetters(NamedTuple):
     """Where dead letters go: what is to be there, and what is not (any more)."""
 
@@ -81,8 +104,23 @@ def dead_letters(names: ChannelNames, spec: Consumed, target: Subject | None) ->
         return DeadLetters((), names.dead_ids, None)
     if target is None:
         return DeadLetters((Exchange(dlx, FANOUT), dead_letter_queue(names), own), (), names.dead)
-    to_target = Binding(dlx, ChannelNames.of(target.name).entry, "exchange")
+    to_target = _to_target(names, target.name)
     return DeadLetters((Exchange(dlx, FANOUT), to_target), (queue_id(names.dead), own.id), None)
+
+
+def _to_target(names: ChannelNames, target: str) -> Binding:
+    return Binding(names.dead_letter_exchange, ChannelNames.of(target).entry, "exchange")
+
+
+def told_dead_letters(names: ChannelNames, subject: Subject) -> set[ResourceId]:
+    """Return the way to the Queue that took the dead letters when the status was last written, where one did."""
+    told = ((subject.told.get("effective") or {}).get("deadLetter") or {}).get("name")
+    return {_to_target(names, told).id} if isinstance(told, str) else set()
+
+
+def shown_dead_letters(target: Subject | None) -> Mapping[str, Any]:
+    """Return what `status.effective` says of another Queue that takes the dead letters: also the memory of it."""
+    return {"deadLetter": {"name": target.name}} if target is not None else {}
 
 
 def consumer_access(names: ChannelNames, spec: Consumed) -> Mapping[Role, Access]:

@@ -135,7 +135,8 @@ def _ordering_notes(spec: Consumed) -> Iterator[Enforcement]:
     else:
         key = "routing key" if spec.ordering_key is None else f"header {spec.ordering_key.header}"
         text = f"messages with the same {key} are in one of {spec.shards} queues, each with one active consumer"
-    yield Enforcement("spec.ordering", "Broker", f"{text}; a message that is tried again may be overtaken")
+    text += "; basic.get is refused, and a message that is tried again may be overtaken"
+    yield Enforcement("spec.ordering", "Broker", text)
 
 
 def _retry_notes(spec: Consumed, capabilities: Capabilities, then: str) -> Iterator[Enforcement]:

@@ -97,7 +97,7 @@ _QUEUE_FIELDS: Final[dict[str, str]] = {
     "retry.maxDeliveries": _QUORUM,
     "retry.backoff.initial": _DELAYED,
     "retry.backoff.max": _DELAYED,
-    "deadLetter.queueRef.name": NOT_YET,
+    "deadLetter.queueRef.name": BROKER,
     "deadLetter.consumers.name": BROKER,
     "deadLetter.consumers.namespace": BROKER,
     "deadLetter.strategy": f"AtMostOnce: {BROKER}; AtLeastOnce: {_QUORUM}",

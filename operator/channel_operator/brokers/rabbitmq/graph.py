@@ -8,12 +8,14 @@ from collections.abc import Collection, Mapping
 from channel_operator.brokers.rabbitmq.names import DEAD_SUFFIX, ChannelNames
 from channel_operator.brokers.rabbitmq.resources import (
     BINDING,
+    DEAD_LETTER_STRATEGY,
     EXCHANGE,
     PERMISSION,
     POLICY,
     QUEUE,
     USER,
     Binding,
+    Queue,
     User,
     exchange_id,
     permission_id,
@@ -42,7 +44,7 @@ __all__ = [
 
 _DEAD_LETTER_SUFFIX = ChannelNames.of("").dead_letter_exchange
 
-BUILD_STAGES = 3
+BUILD_STAGES = 5
 """Stages below this one only add; from it on something is taken away."""
 
 
@@ -60,28 +62,37 @@ def stage(change: Change) -> int:
     """Order the writes, in the fewest rounds that keep what is referred to ahead of what refers to it.
 
     Building: users, policies, dead-letter queues and their exchanges (0); queues and their entry exchanges, bindings
-    of dead letters, rights (1); entry bindings (2), so that no message comes in before its dead letter has a place. A
-    queue without dead letters takes two rounds. Taking away: users and rights that shrink (3),
-    rights that end (4), queues (5), bindings (6), exchanges, policies and dead-letter queues (7).
+    of dead letters, rights (1); dead letters to another queue, whose entry may be just made (2); queues that
+    dead-letter at least once, since they keep what has no place to go (3); entry bindings (4), so that no message
+    comes in before that. A queue without dead letters takes two rounds. Taking away: users and rights that shrink
+    (5), rights that end (6), queues (7), bindings (8), exchanges, policies and dead-letter queues (9).
     """
     rid = change.id
     if change.action is Action.DELETE or change.narrows:
         return _removal_stage(rid, change)
-    if rid.kind == QUEUE:
-        return 0 if is_dead_letter_queue(rid) else 1
+    if isinstance(change.desired, Queue):
+        at_least_once = DEAD_LETTER_STRATEGY in dict(change.desired.arguments)
+        return 0 if is_dead_letter_queue(rid) else 3 if at_least_once else 1
     if rid.kind == BINDING:
-        return 1 if rid.path[2].endswith(DEAD_SUFFIX) else 2
+        return _binding_stage(rid)
     if rid.kind == EXCHANGE:
         return 0 if rid.path[0].endswith(_DEAD_LETTER_SUFFIX) else 1
     return 1 if rid.kind == PERMISSION else 0
 
 
+def _binding_stage(rid: ResourceId) -> int:
+    source, _, destination = rid.path[:3]
+    if destination.endswith(DEAD_SUFFIX):
+        return 1
+    return 2 if source.endswith(_DEAD_LETTER_SUFFIX) else 4
+
+
 def _removal_stage(rid: ResourceId, change: Change) -> int:
     if rid.kind == PERMISSION:
-        return 3 if change.action is not Action.DELETE else 4
+        return 5 if change.action is not Action.DELETE else 6
     if rid.kind == QUEUE:
-        return 7 if is_dead_letter_queue(rid) else 5
-    return {USER: 3, BINDING: 6}.get(rid.kind, 7)
+        return 9 if is_dead_letter_queue(rid) else 7
+    return {USER: 5, BINDING: 8}.get(rid.kind, 9)
 
 
 def endpoints(binding: ResourceId) -> tuple[ResourceId, ResourceId]:
@@ -98,7 +109,11 @@ def needs(resource: Resource) -> tuple[ResourceId, ...]:
 def foreign_bindings(
     observed: Mapping[ResourceId, Resource], owned: Collection[ResourceId], held: Collection[ResourceId]
 ) -> list[ResourceId]:
-    """Find bindings that others made from or to an object of ours; those of an object on hold are left alone."""
+    """Find bindings that others made from or to an object of ours; those of an object on hold are left alone.
+
+    So are the ways of other channels' dead letters in: they are the business of the channel they come from, which may
+    have been retained without a manifest.
+    """
     return [
         rid
         for rid in observed
@@ -106,7 +121,14 @@ def foreign_bindings(
         and rid not in owned
         and any(end in owned for end in endpoints(rid))
         and not any(end in held for end in endpoints(rid))
+        and not _is_way_of_dead_letters_from(rid, owned)
     ]
+
+
+def _is_way_of_dead_letters_from(rid: ResourceId, owned: Collection[ResourceId]) -> bool:
+    source, kind, _ = rid.path[:3]
+    elsewhere = exchange_id(source) not in owned
+    return kind == "exchange" and source.endswith(_DEAD_LETTER_SUFFIX) and elsewhere
 
 
 def attached(rid: ResourceId, observed: Mapping[ResourceId, Resource]) -> list[ResourceId]:

@@ -9,7 +9,7 @@ from channel_operator.brokers.rabbitmq.resources import permission_id
 from channel_operator.core.accepted import Compiled, Grant, Role, Subject
 from channel_operator.core.model import Mode, Part, Problem, Removal, Resource, ResourceId
 
-__all__ = ["asserted", "granted", "held", "kept_grants", "refused", "unfed", "withdrawn"]
+__all__ = ["asserted", "granted", "held", "kept_grants", "refused", "unfed", "unwanted", "withdrawn"]
 
 
 def asserted(resource: Resource, subject: Subject) -> Part:
@@ -34,6 +34,16 @@ def withdrawn(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
 def unfed(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
     """Withdraw what leads messages in, in any case: whether or not what they led into stays."""
     return [Part(rid, subject.key, Mode.WITHDRAW, Removal.REGARDLESS, subject.since) for rid in sorted(ids)]
+
+
+def unwanted(ids: Iterable[ResourceId], subject: Subject) -> list[Part]:
+    """Withdraw what a living object does not ask for (any more).
+
+    Taking a field out of a manifest is no consent to lose messages: what holds some stays until it is empty.
+    """
+    if subject.removal is not None:
+        subject = replace(subject, removal=Removal.DELETE_IF_EMPTY)
+    return withdrawn(ids, subject)
 
 
 def granted(grants: Iterable[Grant], access: Mapping[Role, Access], subject: Subject) -> list[Part]:

@@ -9,7 +9,7 @@ from typing import Any
 from channel_operator.brokers.rabbitmq import delivery
 from channel_operator.brokers.rabbitmq.access import Access
 from channel_operator.brokers.rabbitmq.names import ChannelNames
-from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, withdrawn
+from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, unwanted, withdrawn
 from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
 from channel_operator.brokers.rabbitmq.resources import policy_id
 from channel_operator.brokers.rabbitmq.settings import effective, left_to_policy
@@ -42,7 +42,8 @@ def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) ->
     ]
     access = {Role.PRODUCER: Access(write=frozenset({names.entry})), **delivery.consumer_access(names, spec)}
     parts = [asserted(one, subject) for one in wanted]
-    parts += withdrawn(dead.unwanted, subject)
+    parts += unwanted((*dead.unwanted, *delivery.beyond(names, spec)), subject)
+    parts += unfed(delivery.told_dead_letters(names, subject) - {one.id for one in dead.wanted}, subject)
     priority, alone = site.rabbitmq.policy_priority, left_to_policy(spec)
     parts.append(part_for(names.queue, queues, subject, priority=priority, alone=alone))
     parts += granted(resolved.grants, access, subject)
@@ -51,14 +52,14 @@ def compiled(resolved: ResolvedQueue, site: Site, capabilities: Capabilities) ->
         names=frozenset({names.queue}),
         enforcement=notes,
         address=_address(names, [*read, dead.own] if dead.own else read, site),
-        effective=effective(spec, resolved.stated),
+        effective={**effective(spec, resolved.stated), **delivery.shown_dead_letters(resolved.dead_letter)},
         coordinates=_coordinates(names, read),
     )
 
 
 def hold(subject: Subject, site: Site) -> Compiled:
     """Return the parts of a Queue on hold."""
-    names, shards = ChannelNames.of(subject.name), delivery.shards_of(subject.spec)
+    names, shards = ChannelNames.of(subject.name), delivery.shards_held(subject)
     read = names.queues(shards)
     return Compiled(
         held((*names.main_ids(shards), *names.dead_ids, policy_id(policy_name(names.queue))), subject),
@@ -77,7 +78,8 @@ def withdraw(subject: Subject) -> Compiled:
     names = ChannelNames.of(subject.name)
     if subject.removal is None:
         return Compiled((), names=frozenset({names.queue}))
-    ids = names.main_ids(delivery.shards_of(subject.spec)) + names.dead_ids
+    ids = (*names.main_ids(delivery.shards_of(subject.spec)), *names.dead_ids)
+    ids += tuple(sorted(delivery.told_dead_letters(names, subject)))
     parts = [*withdrawn(ids, subject), *withdrawal(names.queue, subject)]
     return Compiled(tuple(parts), names=frozenset({names.queue}))
 

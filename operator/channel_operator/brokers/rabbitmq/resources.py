@@ -12,6 +12,7 @@ __all__ = [
     "BINDING",
     "CONSISTENT_HASH",
     "DEAD_LETTER_EXCHANGE",
+    "DEAD_LETTER_STRATEGY",
     "DELIVERY_LIMIT",
     "DIRECT",
     "EXCHANGE",
@@ -60,6 +61,7 @@ CONSISTENT_HASH: Final = "x-consistent-hash"
 QUEUE_TYPE: Final = "x-queue-type"
 DELIVERY_LIMIT: Final = "x-delivery-limit"
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+DEAD_LETTER_STRATEGY: Final = "x-dead-letter-strategy"
 MAX_AGE: Final = "x-max-age"
 SEGMENT_BYTES: Final = "x-stream-max-segment-size-bytes"
 SUPER_STREAM: Final = "x-super-stream"

@@ -10,7 +10,13 @@ from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.values import bytes_of, seconds
 from channel_operator.brokers.rabbitmq.arguments import by_policy
 from channel_operator.brokers.rabbitmq.names import ChannelNames
-from channel_operator.brokers.rabbitmq.resources import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT, QUEUE_TYPE, Queue
+from channel_operator.brokers.rabbitmq.resources import (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_STRATEGY,
+    DELIVERY_LIMIT,
+    QUEUE_TYPE,
+    Queue,
+)
 
 __all__ = [
     "UNLIMITED",
@@ -121,7 +127,7 @@ def _max_priority(spec: Consumed) -> int | None:
 _SETTINGS: Final[tuple[tuple[str, Callable[[Consumed], Any]], ...]] = (
     (DELIVERY_LIMIT, _delivery_limit),
     ("x-consumer-timeout", _consumer_timeout),
-    ("x-dead-letter-strategy", _strategy),
+    (DEAD_LETTER_STRATEGY, _strategy),
     ("x-delayed-retry-max", _longest_delay),
     ("x-delayed-retry-min", _first_delay),
     ("x-delayed-retry-type", _retry_type),

@@ -10,7 +10,7 @@ from channel_operator.api.subscription import SubscriptionSpec
 from channel_operator.api.topic import Storage
 from channel_operator.brokers.rabbitmq import delivery, stream_readers
 from channel_operator.brokers.rabbitmq.names import ChannelNames
-from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, withdrawn
+from channel_operator.brokers.rabbitmq.parts import asserted, granted, held, refused, unfed, unwanted, withdrawn
 from channel_operator.brokers.rabbitmq.policies import part_for, policy_name, withdrawal
 from channel_operator.brokers.rabbitmq.resources import Binding, policy_id, queue_id
 from channel_operator.brokers.rabbitmq.settings import effective, left_to_policy
@@ -43,10 +43,11 @@ def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilit
     queues = delivery.queues(names, spec, resolved.stated)
     wanted: list[Resource] = [*queues, *_way_in(names, spec), *bindings]
     parts = [asserted(one, subject) for one in (*wanted, *dead.wanted)]
-    parts += withdrawn(dead.unwanted, subject)
+    parts += unwanted((*dead.unwanted, *delivery.beyond(names, spec)), subject)
     priority, alone = site.rabbitmq.policy_priority, left_to_policy(spec)
     parts.append(part_for(names.queue, queues, subject, priority=priority, alone=alone))
-    parts += unfed(_told_bindings(subject) - {binding.id for binding in bindings}, subject)
+    told = _told_bindings(subject) | delivery.told_dead_letters(names, subject)
+    parts += unfed(told - {one.id for one in (*bindings, *dead.wanted)}, subject)
     parts += granted(resolved.grants, delivery.consumer_access(names, spec), subject)
     read = names.queues(delivery.shards_of(spec))
     return Compiled(
@@ -56,6 +57,7 @@ def compiled(resolved: ResolvedSubscription, site: Site, capabilities: Capabilit
         address=_address(subject, [*read, dead.own] if dead.own else read, site),
         effective={
             **effective(spec, resolved.stated),
+            **delivery.shown_dead_letters(resolved.dead_letter),
             "storage": str(Storage.FAN_OUT),
             "routingKeys": list(_routing_keys(spec)),
         },
@@ -79,7 +81,7 @@ def deny(subject: Subject, site: Site) -> Compiled:
 
 def _kept(subject: Subject, site: Site, bindings: Sequence[Any]) -> Compiled:
     names, read = ChannelNames.of(subject.name), _read(subject)
-    ids = [*names.main_ids(delivery.shards_of(subject.spec)), *names.dead_ids, policy_id(policy_name(names.queue))]
+    ids = [*names.main_ids(delivery.shards_held(subject)), *names.dead_ids, policy_id(policy_name(names.queue))]
     return Compiled(
         (*held(ids, subject), *bindings),
         names=frozenset({names.queue}),
@@ -96,7 +98,7 @@ def withdraw(subject: Subject) -> Compiled:
     if stream_readers.is_reader(subject):
         return stream_readers.withdraw()
     names = ChannelNames.of(subject.name)
-    ids = [*map(queue_id, _read(subject)), *names.dead_ids]
+    ids = [*map(queue_id, _read(subject)), *names.dead_ids, *sorted(delivery.told_dead_letters(names, subject))]
     if isinstance(subject.spec, SubscriptionSpec):
         ids += [one.id for one in _way_in(names, subject.spec)]
     gone = [*withdrawn(ids, subject), *withdrawal(names.queue, subject)] if subject.removal is not None else []
@@ -104,7 +106,7 @@ def withdraw(subject: Subject) -> Compiled:
 
 
 def _read(subject: Subject) -> tuple[str, ...]:
-    return ChannelNames.of(subject.name).queues(delivery.shards_of(subject.spec))
+    return ChannelNames.of(subject.name).queues(delivery.shards_held(subject))
 
 
 def _way_in(names: ChannelNames, spec: SubscriptionSpec) -> list[Resource]:
@@ -128,7 +130,7 @@ def _bindings(subject: Subject) -> list[Binding]:
 
 def _binding(subject: Subject, exchange: str, key: str) -> Binding:
     single, sharded = _either_binding(subject, exchange, key)
-    return single if delivery.shards_of(subject.spec) is None else sharded
+    return single if delivery.shards_held(subject) is None else sharded
 
 
 def _either_binding(subject: Subject, exchange: str, key: str) -> tuple[Binding, Binding]:

@@ -24,9 +24,7 @@ def _not_yet(field: str, what: str) -> Problem:
 
 def consumed_problems(spec: Consumed, stated: Consumed, capabilities: Capabilities) -> tuple[Problem, ...]:
     """Return why this Queue or Subscription cannot be had here; each field is judged by itself."""
-    problems = list(delivery_problems(spec, stated, capabilities))
-    if spec.dead_letter is not None and spec.dead_letter.queue_ref is not None:
-        problems.append(_not_yet("spec.deadLetter.queueRef", "another Queue as the dead-letter queue"))
+    problems = delivery_problems(spec, stated, capabilities)
     return (*problems, *no_kafka(spec.kafka, capabilities))
 
 

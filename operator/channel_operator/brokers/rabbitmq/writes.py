@@ -4,7 +4,7 @@ Never decides the order of changes (graph) nor how many run side by side (apply)
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import NamedTuple
@@ -16,18 +16,16 @@ from channel_operator.brokers.rabbitmq.access import CLOSING, NOTHING
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.declarations import body_of, connections_path, object_path
-from channel_operator.brokers.rabbitmq.graph import is_dead_letter_queue
+from channel_operator.brokers.rabbitmq.emptying import Emptying
 from channel_operator.brokers.rabbitmq.http import Answer, ManagementClient, path
-from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK, count_messages, is_empty
-from channel_operator.brokers.rabbitmq.names import ChannelNames
+from channel_operator.brokers.rabbitmq.messages import STATISTICS_TICK
 from channel_operator.brokers.rabbitmq.observe import (
-    bindings_of_queue,
     observe_users,
     pays_as_a_whole,
     read_binding_key,
     read_one,
 )
-from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
+from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, User, user_id
 from channel_operator.brokers.rabbitmq.site import TAG_PREFIX, is_made_by
 from channel_operator.core.model import (
     Action,
@@ -40,10 +38,6 @@ from channel_operator.core.model import (
 from channel_operator.errors import Blocked, OperatorError, Retry
 
 __all__ = ["Writer"]
-
-_COUNTABLE = frozenset({"quorum", "classic", "stream"})
-"""Queue types whose messages can be counted; of any other none is deleted as empty. Of a stream all that it keeps
-count, those that were read too (RabbitMQ itself deletes a stream as empty whatever is in it)."""
 
 
 class _Kept(NamedTuple):
@@ -60,11 +54,11 @@ class Writer:
     ) -> None:
         rabbitmq = connection.spec.rabbitmq
         self._client = client
-        self._data_plane = data_plane
         self._tag = TAG_PREFIX + connection.operator_id
         self._adoptable = frozenset(connection.spec.adoptable_users)
         self._closes = rabbitmq is not None and rabbitmq.on_revoke is OnRevoke.CLOSE_CONNECTIONS
         self._tick = tick
+        self._emptying = Emptying(client, data_plane, self, tick=tick)
         self._users: Mapping[ResourceId, Resource] | None = None
         self._user_count = 0
 
@@ -104,7 +98,7 @@ class Writer:
             case Permission() as permission:
                 return await self._put_permission(change, permission)
             case Binding() as binding:
-                await self._bind(binding)
+                await self.bind(binding)
                 return binding
             case None:
                 raise Blocked(f"{change.id}: nothing to write", reason=Reason.BROKER_REFUSED)
@@ -134,7 +128,8 @@ class Writer:
             reason=Reason.ADOPTION_REFUSED,
         )
 
-    async def _bind(self, binding: Binding) -> None:
+    async def bind(self, binding: Binding) -> None:
+        """See `emptying.Hand.bind`."""
         target = object_path(self._client.vhost, binding.id)
         answer = await self._client.write("post_binding", "POST", target, body_of(binding))
         if not answer.ok:
@@ -207,15 +202,22 @@ class Writer:
             case "Binding":
                 key = await read_binding_key(self._client, rid)
                 if key is not None:
-                    await self._unbind(rid, key)
+                    await self.unbind(rid, key)
                 return None
-            case "Queue" if change.removal is Removal.DELETE_IF_EMPTY:
-                return await self._delete_if_empty(rid)
             case _:
-                await self._remove(rid)
+                await self.remove(rid)
                 return None
 
-    async def _remove(self, rid: ResourceId) -> None:
+    async def delete_if_empty(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Delete the queues of one channel, all or none; one outcome each, in their order."""
+        try:
+            kept = await self._emptying.delete([change.id for change in changes])
+        except OperatorError as error:
+            return [Outcome(change, change.observed, error) for change in changes]
+        return [Outcome(change, kept.get(change.id), kept=change.id in kept) for change in changes]
+
+    async def remove(self, rid: ResourceId) -> None:
+        """See `emptying.Hand.remove`."""
         answer = await self._client.write(f"delete_{rid.kind.lower()}", "DELETE", object_path(self._client.vhost, rid))
         self._check_gone(answer)
 
@@ -224,7 +226,8 @@ class Writer:
         if not answer.ok and answer.status != HTTPStatus.NOT_FOUND:
             raise self._client.refusal(answer)
 
-    async def _unbind(self, rid: ResourceId, key: str) -> None:
+    async def unbind(self, rid: ResourceId, key: str) -> None:
+        """See `emptying.Hand.unbind`."""
         source, kind, destination = rid.path[:3]
         target = path("bindings", self._client.vhost, "e", source, kind[0], destination, key)
         self._check_gone(await self._client.write("delete_binding", "DELETE", target))
@@ -237,7 +240,7 @@ class Writer:
             return _Kept(found)
         if removal is Removal.DELETE_IF_EMPTY and await self._is_connected(found.name):
             return _Kept(found)
-        await self._remove(rid)
+        await self.remove(rid)
         return None
 
     async def _is_connected(self, user: str) -> bool:
@@ -259,41 +262,5 @@ class Writer:
         if self._closes:
             await self._write_permission(Permission(user, CLOSING, NOTHING, NOTHING))
             await self._close_connections(user)
-        await self._remove(rid)
+        await self.remove(rid)
         return None
-
-    async def _delete_if_empty(self, rid: ResourceId) -> _Kept | None:
-        """Cut the queue off, look twice, delete; put it back as it was if there is anything in it."""
-        found = await read_one(self._client, rid)
-        if not isinstance(found, Queue):
-            return None
-        if found.type not in _COUNTABLE:
-            return _Kept(found)
-        counted = await count_messages(self._client, found.name)
-        # Whoever was to do this before may have ended between cutting the queue off and putting it back. Dead letters
-        # are deleted after what they come from, or because they are to go elsewhere: nothing is to feed them again.
-        cut = [] if is_dead_letter_queue(rid) else [ChannelNames.feeding(found.name)]
-        if counted is not None and counted.messages:
-            await self._restore(cut)
-            return _Kept(found)
-        try:
-            for binding, key in await bindings_of_queue(self._client, found.name):
-                await self._unbind(binding.id, key)
-                if binding not in cut:
-                    cut.append(binding)
-            passive = self._data_plane.declared if self._data_plane.is_configured else None
-            if await is_empty(self._client, found.name, passive, tick=self._tick):
-                await self._remove(rid)
-                return None
-        except OperatorError:
-            await self._restore(cut)
-            raise
-        await self._restore(cut)
-        return _Kept(found)
-
-    async def _restore(self, cut: list[Binding]) -> None:
-        for binding in cut:
-            try:
-                await self._bind(binding)
-            except Retry:
-                continue  # its exchange is gone, or the broker is: there is nothing to bind to
