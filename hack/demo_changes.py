@@ -82,8 +82,29 @@ def no_loss(scene: Scene) -> list[str]:
     return [
         "manifest deleted: the queue stayed with its message, access went; manifest back: the message was received",
         "the queue made by hand is still there, although a manifest with deletionPolicy Delete named it",
+        _other_dead_letter(scene),
         _braked(scene),
     ]
+
+
+def _other_dead_letter(scene: Scene) -> str:
+    """Show dead letters that go elsewhere from one moment to the next, while the queue and its messages stay."""
+    queue, review = "billing.payments", "billing.payments-review"
+    scene.cluster.apply(scene.site.queue("billing", "payments-review", consumers=[{"name": "payment-support"}]))
+    scene.cluster.wait_ready("Queue", "billing", "payments-review")
+    with scene.site.client("shop", "storefront") as sender, scene.site.client("billing", "payment-worker") as worker:
+        sender.publish(f"{queue}_in", "payment 13", "payment 14")
+        other = {"deadLetter": {"consumers": None, "queueRef": {"name": "payments-review"}}}
+        scene.cluster.patch("Queue", "billing", "payments", {"spec": other})
+        scene.cluster.wait_ready("Queue", "billing", "payments")
+        worker.attempt(lambda channel: channel.basic_reject(channel.basic_get(queue)[0].delivery_tag, requeue=False))
+        expect(worker.receive(queue), ["payment 14"], "the message that waited during the change")
+    with scene.site.client("billing", "payment-support") as support:
+        expect(support.receive(review), ["payment 13"], "the dead letter in the other queue")
+    kept = (
+        "billing/payments, with messages in it, got another dead letter target (deadLetter.queueRef): the queue stayed"
+    )
+    return f"{kept} with them, and what failed next went to {review}"
 
 
 def _braked(scene: Scene) -> str:
