@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from channel_operator.api.meta import FINALIZER
-from channel_operator.brokers.rabbitmq.resources import CONSISTENT_HASH, queue_id
+from channel_operator.brokers.rabbitmq.resources import CONSISTENT_HASH, TOPIC, Exchange, queue_id
 from channel_operator.core.model import Key
 from tests.engine.world import MAIN, World, world
 
@@ -120,3 +120,21 @@ async def test_a_withdrawn_consent_ends_the_flow_into_shards_even_where_the_mani
 def fed_by(w: World, exchange: str) -> set[str]:
     """Return what an exchange leads to."""
     return {rid.path[2] for rid in w.broker.resources if rid.kind == "Binding" and rid.path[0] == exchange}
+
+
+async def test_nothing_is_bound_to_a_topic_that_is_only_observed_and_that_is_said() -> None:
+    async with world() as w:
+        w.make_broker()
+        w.put(Exchange("shop.orders", TOPIC))
+        topic = w.make_topic("orders", subscribers=ALL, managementPolicy="Observe")
+        subscription = w.make_subscription("mailer")
+        await w.start()
+        await w.advance(10)
+        assert w.kube.condition(subscription) == ("Unknown", "RefNotReady")
+        assert w.kube.message(subscription) == (
+            "Topic shop/orders is only observed (managementPolicy: Observe), so nothing is attached to it."
+        )
+        assert fed_by(w, "shop.orders") == set()
+        w.kube.edit(topic, managementPolicy=None)
+        await w.advance(10)
+        assert w.ready(topic, subscription)

@@ -12,6 +12,8 @@ from channel_operator.core.model import (
     Action,
     Capabilities,
     Key,
+    Mode,
+    Part,
     Problem,
     ResourceId,
 )
@@ -101,6 +103,13 @@ class OwnershipDecisions:
         if before is not None:
             # A broker that was restored under another identity still has what we made there.
             return OwnerRecord(before.ownership, capabilities.identity), ()
+        taken = [str(rid) for rid in existing if rid.kind in state.driver.contested and self._is_anothers(rid)]
+        if taken:
+            text = (
+                f"The broker already has {', '.join(taken)}, which this operator did not make, and needs that name "
+                "for the settings of this channel. Have it deleted or renamed at the broker, or choose another name."
+            )
+            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED),)
         if self._adoption(look) is AdoptionPolicy.NEVER:
             names = ", ".join(str(rid) for rid in existing)
             text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
@@ -124,6 +133,11 @@ class OwnershipDecisions:
     def _is_wanted(self, rid: ResourceId) -> bool:
         assembled = self._state.desired.get(rid)
         return assembled is not None and assembled.resource is not None
+
+    def _is_anothers(self, rid: ResourceId) -> bool:
+        """Whether what is there would stay even if all its owners here withdrew it: it has not the form of ours."""
+        parts = [Part(rid, owner, Mode.WITHDRAW) for owner in self._state.desired.owners(rid)]
+        return self._state.driver.assemble(rid, parts, self._state.picture, ()).held
 
     def _is_doomed(self, rid: ResourceId) -> bool:
         """Whether it would be taken away: a dead-letter queue or its exchange where none is asked for.

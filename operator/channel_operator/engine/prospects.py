@@ -67,10 +67,18 @@ class Prospects:
         for rid, owner in self._missing(look):
             if owner is not None and self.is_coming(owner):
                 continue
-            text = f"{owner or rid} is not on Broker {self._context.name} (yet)"
-            text += "; see its status." if owner is not None else "."
-            found.append(Problem(Reason.REF_NOT_READY, text, ConditionType.RESOLVED_REFS, stalled=False))
+            found.append(
+                Problem(Reason.REF_NOT_READY, self._text(rid, owner), ConditionType.RESOLVED_REFS, stalled=False)
+            )
         return list(dict.fromkeys(found))
+
+    def _text(self, rid: ResourceId, owner: Key | None) -> str:
+        if owner is None:
+            return f"{rid} is not on Broker {self._context.name} (yet)."
+        look = self._state.looks.get(owner)
+        if look is not None and look.resolution.observes and rid in self._state.picture:
+            return f"{owner} is only observed (managementPolicy: Observe), so nothing is attached to it."
+        return f"{owner} is not on Broker {self._context.name} (yet); see its status."
 
     def held_back(self, key: Key) -> set[Key]:
         """Return who held its report back for an object of which it is now known that it does not come."""
