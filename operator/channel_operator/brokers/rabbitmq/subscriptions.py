@@ -129,29 +129,18 @@ def _bindings(subject: Subject) -> list[Binding]:
 
 
 def _binding(subject: Subject, exchange: str, key: str) -> Binding:
-    single, sharded = _either_binding(subject, exchange, key)
-    return single if delivery.shards_held(subject) is None else sharded
-
-
-def _either_binding(subject: Subject, exchange: str, key: str) -> tuple[Binding, Binding]:
-    """Return how a single queue is bound, and how the exchange is that spreads messages over shards."""
     names = ChannelNames.of(subject.name)
-    return Binding(exchange, names.queue, routing_key=key), Binding(exchange, names.entry, "exchange", routing_key=key)
+    if delivery.shards_held(subject) is None:
+        return Binding(exchange, names.queue, routing_key=key)
+    return Binding(exchange, names.entry, "exchange", routing_key=key)
 
 
 def _told_bindings(subject: Subject) -> set[ResourceId]:
-    """Return how it was bound when its status was last written: by another filter, or to a Topic that has gone.
-
-    A spec that cannot be read does not say whether there are shards.
-    """
+    """Return how it was bound when its status was last written: by another filter, or to a Topic that has gone."""
     native = (subject.told.get("address") or {}).get("rabbitmq") or {}
     keys = (subject.told.get("effective") or {}).get("routingKeys") or ()
     exchange = native.get("exchange")
-    if not exchange:
-        return set()
-    if subject.spec is None:
-        return {binding.id for key in keys for binding in _either_binding(subject, exchange, key)}
-    return {_binding(subject, exchange, key).id for key in keys}
+    return {_binding(subject, exchange, key).id for key in keys} if exchange else set()
 
 
 def _all_bindings(subject: Subject) -> Iterable[ResourceId]:
