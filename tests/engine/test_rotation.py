@@ -354,3 +354,25 @@ async def test_a_rotation_costs_one_secret_and_one_status() -> None:
         await w.advance(30)
         assert w.kube.written(written) == {Write("secret", user): 1, Write("status", user): 1}
         assert w.user("billing.worker_a").tags == (TAG,)  # type: ignore[union-attr]
+
+
+async def test_what_is_issued_twice_in_one_second_reaches_the_secret_both_times() -> None:
+    async with world() as w:
+        w.make_broker()
+        user = w.make_user("worker")
+        w.kube.secret("billing", "mine", password="chosen-by-the-team")
+        own = w.make_user("own", passwordSecretRef={"name": "mine"})
+        turning = w.make_user("turning", rotation=ROTATION)
+        await w.start()
+        first = login(w)
+        w.kube.annotate(user, rotate="1")
+        w.kube.annotate(turning, rotate="1")
+        w.kube.secret("billing", "mine", password="changed-at-once")
+        w.kube.annotate(own, reconcile_at="1")
+        await w.settle()
+        assert login(w) != first
+        assert opens(w, login(w))
+        assert w.kube.entries("billing", "own-binding")["password"] == "changed-at-once"
+        assert w.ready(user, own, turning)
+        for key in (user, own, turning):
+            assert w.kube.told(key).count("CredentialsRotated") == 1

@@ -22,6 +22,7 @@ from channel_operator.engine.credentials import (
     Issued,
     annotations_of,
     asked_of,
+    later_than,
     misplaced_request,
     time_of,
 )
@@ -208,8 +209,8 @@ class Bindings:
         """Have the Secret as wanted. Once what comes next stands in it, that is what is issued."""
         if issued.next is not None and issued.next.slot == wanted.slot:
             overlap = seconds(spec.rotation.overlap) if spec.rotation is not None else issued.issue.overlap
-            now = self._clock.now().replace(microsecond=0)
-            issued = Issued(issued.next, Issue(wanted.slot, now, overlap, asked_of(manifest)))
+            at = later_than(issued.issue, self._clock.now())
+            issued = Issued(issued.next, Issue(wanted.slot, at, overlap, asked_of(manifest)))
         elif issued.credential.slot != wanted.slot:
             binding.wanted = None  # what was wanted has been overtaken
             self._changed(manifest.key)

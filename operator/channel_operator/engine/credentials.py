@@ -4,7 +4,7 @@ Decides what is issued and when it was. Never writes a Secret; never decides whe
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from channel_operator.api.brokeruser import BrokerUserSpec
@@ -28,6 +28,7 @@ __all__ = [
     "Issued",
     "annotations_of",
     "asked_of",
+    "later_than",
     "misplaced_request",
     "time_of",
 ]
@@ -135,7 +136,7 @@ class Credentials:
         if slot == issue.slot:
             if before is not None and before.issue.asked == asked:
                 return before  # made already, on its way into the Secret
-            return Issued(Credential(_generated(), slot=slot), Issue(slot, now, 0.0, asked))
+            return Issued(Credential(_generated(), slot=slot), Issue(slot, self._later_than(issue), 0.0, asked))
         found = self._issued(None, existing, issue, before)
         return found._replace(next=self._next(before, slot, _generated()))
 
@@ -153,7 +154,7 @@ class Credentials:
         if kept != password or issue.issued_at is None:
             same = before is not None and before.credential.password == password and kept != password
             at = before.issue.issued_at if before is not None and same else None
-            issue = issue._replace(issued_at=at or self._now())
+            issue = issue._replace(issued_at=at or self._later_than(issue))
         return Issued(Credential(password, slot=issue.slot), issue)
 
     @staticmethod
@@ -174,7 +175,7 @@ class Credentials:
         certificate, key = client_certificate(secret.data, f'{field}: Secret "{namespace}/{name}"', self._clock.now())
         kept = _entry(existing, "tls.crt")
         if kept is None or kept.reveal() != certificate or issue.issued_at is None:
-            issue = issue._replace(issued_at=self._now())
+            issue = issue._replace(issued_at=self._later_than(issue))
         return Issued(Credential(None, certificate, key), issue._replace(slot=PLAIN, overlap=0.0))
 
     async def _own_password(self, manifest: Manifest, name: str) -> Secret:
@@ -193,6 +194,18 @@ class Credentials:
     def _now(self) -> datetime:
         """Return the wall time in whole seconds, as the annotations have it."""
         return self._clock.now().replace(microsecond=0)
+
+    def _later_than(self, issue: Issue) -> datetime:
+        return later_than(issue, self._clock.now())
+
+
+def later_than(issue: Issue, now: datetime) -> datetime:
+    """Return the time of the next issue, in whole seconds as the annotations have it.
+
+    Two of one second would pass for one: nobody would be told, and the second might reach no Secret.
+    """
+    now = now.replace(microsecond=0)
+    return now if issue.issued_at is None else max(now, issue.issued_at + timedelta(seconds=1))
 
 
 def _generated() -> Secret:
