@@ -314,11 +314,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "kafka-settings": ("Queue", {"kafka": {"partitions": 3}}, "UnsupportedByBroker"),
     "foreign-name": ("Queue", {"physicalName": "somebody.elses"}, "NameNotAllowed"),
     "administrator": ("BrokerUser", {"username": "admin"}, "NameNotAllowed"),
-    "certificate": (
-        "BrokerUser",
-        {"authentication": {"type": "TLS", "certificateSecretRef": {"name": "cert"}}},
-        "UnsupportedByBroker",
-    ),
 }
 
 

@@ -12,10 +12,6 @@ from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
 
 UNSUPPORTED_ON_A_QUEUE: dict[str, tuple[dict[str, Any], str]] = {
-    "settings by policy": (
-        {"rabbitmq": {"settings": "Policy"}},
-        "spec.rabbitmq.settings: Policy is not supported by this version of the operator on RabbitMQ yet; remove it",
-    ),
     "priorities": (
         {"rabbitmq": {"maxPriority": 5}},
         "spec.rabbitmq.maxPriority: quorum queues have built-in priorities and take no maximum; remove it",
