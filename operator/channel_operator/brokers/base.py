@@ -149,6 +149,12 @@ class Driver(Protocol):
     ) -> Mapping[str, str]:
         """Return the entries of a user's binding Secret (Service Binding), the credential included."""
 
+    def stand_in(self, rid: ResourceId) -> ResourceId | None:
+        """Return what takes the place of an object while it is replaced; None for what cannot be replaced.
+
+        One that is there shows a replacement that was begun.
+        """
+
     def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
         """Return what a user's status shows of its native objects: on RabbitMQ `permissionBytes`."""
 
@@ -174,7 +180,8 @@ class Session(Protocol):
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """Write the changes, stage by stage; one outcome each, in the same order.
 
-        Re-reads before it overwrites or deletes what the broker itself would not guard.
+        Re-reads before it overwrites or deletes what the broker itself would not guard. One that replaces an object
+        finds out whether it is empty and unused, and loses nothing that comes in meanwhile.
         """
 
     async def close(self) -> None:

@@ -158,6 +158,10 @@ class FakeSession:
                 return Outcome(change, broker.resources.get(change.id), kept=True)
             return self._delete(change)
         wanted, found = change.desired, broker.resources.get(change.id)
+        if change.action is Action.REPLACE:
+            if broker.messages.get(change.id):
+                return Outcome(change, found, kept=True)
+            found = None  # a new object comes in its place
         if wanted is None:
             raise Blocked(f"{change.id}: nothing to write", reason=Reason.BROKER_REFUSED)
         missing = next((rid for rid in self._driver.needs(wanted) if rid not in broker.resources), None)

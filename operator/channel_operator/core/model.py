@@ -122,6 +122,8 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
+    REPLACE = "replace"
+    """A new one comes in its place if it is empty and unused, and nothing that comes in meanwhile is lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from channel_operator.core.view import Manifest
 from channel_operator.engine.context import Context
 from channel_operator.engine.looks import Look
 from channel_operator.engine.state import BrokerState
-from channel_operator.errors import CredentialsRefused, Unreachable
+from channel_operator.errors import Blocked, CredentialsRefused, Unreachable
 
 __all__ = ["Departures", "Taker"]
 
@@ -86,14 +86,14 @@ class Departures:
     def _owners(self, ids: Iterable[ResourceId]) -> set[Key]:
         return {owner for rid in ids for owner in self._state.desired.owners(rid)}
 
-    def delete_if_empty(self, changes: Sequence[Change], session: Session) -> None:
-        """Start it; the owners are looked at again afterwards."""
+    def if_empty(self, changes: Sequence[Change], session: Session) -> None:
+        """Start to delete or to replace what is empty; the owners are looked at again afterwards."""
         self._state.busy |= {change.id for change in changes}
-        task = asyncio.create_task(self._delete_if_empty(changes, session), name="delete-if-empty")
+        task = asyncio.create_task(self._if_empty(changes, session), name="if-empty")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _delete_if_empty(self, changes: Sequence[Change], session: Session) -> None:
+    async def _if_empty(self, changes: Sequence[Change], session: Session) -> None:
         kept: set[Key] = set()
         owners = {owner for change in changes for owner in change.owners}
         again: Callable[[Iterable[Key]], None] = self._context.schedule.add
@@ -103,15 +103,48 @@ class Departures:
                 outcomes = await session.apply([c for c in group if not kept & c.owners])
                 self._taker.take_in(outcomes)
                 kept |= {owner for o in outcomes if o.kept for owner in self._keep(o)}
+                await self._tell_of_new(outcomes)
+                if any(o.error is not None and o.change.action is Action.REPLACE for o in outcomes):
+                    again = self._again_later
+                    await self._look_after(outcomes, session)
         except (Unreachable, CredentialsRefused):
             # Whoever next asks the broker for something tells; until then there is no hurry.
             again = self._again_later
         except Exception:
-            log.exception("bug", operation="delete if empty")
+            log.exception("bug", operation="if empty")
             again = self._again_later
         finally:
             self._state.busy -= {change.id for change in changes}
             again(owners)
+
+    async def _look_after(self, outcomes: Iterable[Outcome], session: Session) -> None:
+        """See how far a replacement came that went wrong; one that only a user can help waits for the next resync."""
+        state, ids = self._state, set[ResourceId]()
+        for outcome in outcomes:
+            if isinstance(outcome.error, Blocked):
+                state.resting.add(outcome.change.id)
+            elif outcome.error is not None:
+                stand_in = state.driver.stand_in(outcome.change.id)
+                ids |= {outcome.change.id, stand_in} if stand_in is not None else {outcome.change.id}
+        if ids:
+            seen = await session.observe(ids)
+            for rid in ids:
+                state.picture.pop(rid, None)
+            state.picture.update(seen.resources)
+
+    async def _tell_of_new(self, outcomes: Iterable[Outcome]) -> None:
+        """Tell the owners of what was replaced."""
+        for outcome in outcomes:
+            if outcome.error is not None or outcome.kept or outcome.change.action is not Action.REPLACE:
+                continue
+            stand_in = self._state.driver.stand_in(outcome.change.id)
+            if stand_in is not None:
+                self._state.picture.pop(stand_in, None)
+            for owner in outcome.change.owners:
+                manifest = self._context.store.get(owner)
+                if manifest is not None:
+                    text = f"{outcome.change.id} was empty and unused; a new one is in its place."
+                    await self._context.statuses.event(owner, manifest.uid, EventReason.RECREATED, text)
 
     def _again_later(self, owners: Iterable[Key]) -> None:
         for owner in owners:

@@ -80,6 +80,10 @@ class Drift:
             for rid in state.driver.foreign(state.picture, made, held)
             if not state.desired.owners(rid)
         }
+        for rid in state.busy:
+            stand_in = state.driver.stand_in(rid)
+            for mine in state.driver.attached(stand_in, found) if stand_in is not None else ():
+                del found[mine]
         return self._removals(found, made) if found else []
 
     def leftovers(self) -> list[Change]:

@@ -31,6 +31,7 @@ from channel_operator.engine.glance import Glance
 from channel_operator.engine.logins import Logins
 from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
+from channel_operator.engine.renewals import Renewals
 from channel_operator.engine.schedule import Priority
 from channel_operator.engine.state import BrokerState, owns
 from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable, Waiting
@@ -51,6 +52,7 @@ class Reconciler:
         self.brake = Brake(context, self.state)
         self.drift = Drift(context, self.state)
         self.logins = Logins(context, self.state)
+        self.renewals = Renewals(context, self.state)
         self.ownership = OwnershipDecisions(context, self.state)
         self._glance = Glance(self.state, context.clock)
         self._looked_at: dict[Key, str] = {}
@@ -232,10 +234,12 @@ class Reconciler:
             state.failures.pop(rid, None)
         changes = [] if self.context.only_observes() else [*found.changes, *extra]
         now, empty = self.departures.divide(changes)
+        if not self.context.only_observes():
+            empty += self.renewals.due(sorted(state.affected | found.blocked.keys()), capabilities)
         if (now or empty) and not self.context.leads():
             raise Retry("this replica does not lead any more")
         if empty:
-            self.departures.delete_if_empty(empty, session)
+            self.departures.if_empty(empty, session)
         if not now:
             return ()
         outcomes = await session.apply(now)

@@ -217,9 +217,10 @@ class Reports:
             await self._context.statuses.event(key, manifest.uid, reason, text)
         if key.kind is Kind.BROKER_USER:
             await self._rotation_event(manifest, before.get("credentials") or {}, status)
-        if _ready_reason(status) == Reason.NAME_CONFLICT != _ready_reason(before):
+        reason_now = _ready_reason(status)
+        if reason_now in _TOLD and reason_now != _ready_reason(before):
             text = next(c["message"] for c in status["conditions"] if c["type"] == "Ready")
-            await self._context.statuses.event(key, manifest.uid, EventReason.NAME_CONFLICT, text, warning=True)
+            await self._context.statuses.event(key, manifest.uid, _TOLD[reason_now], text, warning=True)
         if key.kind in CHANNEL_KINDS:
             await self._grant_events(manifest, before.get("grants") or (), status.get("grants") or ())
 
@@ -242,6 +243,12 @@ class Reports:
             text = f"{grant['role']} {grant['user']} is not granted: {_WHY[GrantState(state)]}"
             await self._context.statuses.event(manifest.key, manifest.uid, reason, text, warning=True)
 
+
+_TOLD: dict[str | None, EventReason] = {
+    Reason.NAME_CONFLICT: EventReason.NAME_CONFLICT,
+    Reason.POLICY_SHADOWED: EventReason.POLICY_SHADOWED,
+}
+"""Reasons of Ready that are told as an Event too when they come."""
 
 _WHY = {
     GrantState.MISSING: "there is no such BrokerUser on this Broker (yet).",

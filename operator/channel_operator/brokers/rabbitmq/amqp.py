@@ -18,7 +18,7 @@ from channel_operator.brokers.base import Connection, Recorder
 from channel_operator.brokers.rabbitmq import failures
 from channel_operator.brokers.rabbitmq.messages import Count
 from channel_operator.brokers.rabbitmq.network import AddressRules, resolve, tls_context
-from channel_operator.errors import Unreachable
+from channel_operator.errors import Retry, Unreachable
 
 __all__ = ["DataPlane"]
 
@@ -26,6 +26,7 @@ _SECONDS: Final = 4.0
 _HEARTBEAT: Final = 3  # seconds; pika gives a silent connection up 5 s later
 _CONNECTIONS: Final = 4
 _NOT_FOUND: Final = 404
+_MOVED_AT_ONCE: Final = 1000
 
 _T = TypeVar("_T")
 
@@ -67,6 +68,26 @@ class DataPlane:
 
         return await self._run("amqp_count", count)
 
+    async def move(self, source: str, target: str) -> None:
+        """Move what is ready from one queue to another, a bounded number; each is there before it goes here.
+
+        Raises Retry when the target does not take a message.
+        """
+
+        def hand_over(channel: Any) -> None:
+            channel.confirm_delivery()
+            for _ in range(_MOVED_AT_ONCE):
+                method, properties, body = channel.basic_get(source)
+                if method is None:
+                    return
+                channel.basic_publish("", target, body, properties, mandatory=True)
+                channel.basic_ack(method.delivery_tag)
+
+        try:
+            await self._run("amqp_move", hand_over)
+        except (pika.exceptions.UnroutableError, pika.exceptions.NackError):
+            raise Retry(f'queue "{target}" takes no messages at the moment; what waits in "{source}" stays') from None
+
     async def _run(self, operation: str, action: Callable[[Any], _T]) -> _T:
         address = self._address
         if address is None:
@@ -84,6 +105,8 @@ class DataPlane:
                 async with self._slots:
                     result = await _in_thread(lambda: _use(parameters, action))
             outcome = "ok"
+        except (pika.exceptions.UnroutableError, pika.exceptions.NackError):
+            raise
         except pika.exceptions.AMQPError as error:
             raise Unreachable(f"{where}: {_words(error, self._connection.username, self._vhost)}") from None
         except OSError as error:

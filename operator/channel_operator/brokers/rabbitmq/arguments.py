@@ -17,7 +17,17 @@ from channel_operator.brokers.rabbitmq.resources import (
     Queue,
 )
 
-__all__ = ["ROWS", "Combines", "by_policy", "for_policy", "for_policy_alone", "immutable", "policy_key", "same_maker"]
+__all__ = [
+    "ROWS",
+    "STREAM",
+    "Combines",
+    "by_policy",
+    "for_policy",
+    "for_policy_alone",
+    "immutable",
+    "policy_key",
+    "same_maker",
+]
 
 CLASSIC: Final = "classic"
 STREAM: Final = "stream"

@@ -11,7 +11,8 @@ from typing import Final
 
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.access import CLOSING, parse
-from channel_operator.brokers.rabbitmq.arguments import immutable
+from channel_operator.brokers.rabbitmq.arguments import STREAM, immutable
+from channel_operator.brokers.rabbitmq.names import main_of
 from channel_operator.brokers.rabbitmq.policies import difference
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
@@ -49,7 +50,7 @@ def _queue(desired: Queue, observed: Queue) -> Difference | None:
         fields.append(f"durable {observed.durable} → {desired.durable}")
     if observed.auto_delete != desired.auto_delete:
         fields.append(f"auto_delete {observed.auto_delete} → {desired.auto_delete}")
-    renewable = not fields
+    renewable = not fields and desired.type != STREAM and main_of(desired.name) == desired.name
     if observed.type == desired.type and (desired.arguments != observed.arguments or desired.by_policy):
         fields += immutable(desired, observed)
     return Difference(tuple(fields), blocked=True, renewable=renewable) if fields else None

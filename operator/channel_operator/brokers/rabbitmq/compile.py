@@ -21,7 +21,7 @@ from channel_operator.brokers.rabbitmq import (
 from channel_operator.brokers.rabbitmq.access import assemble_permission, gives
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.names import main_of
+from channel_operator.brokers.rabbitmq.names import STAND_IN_SUFFIX, main_of
 from channel_operator.brokers.rabbitmq.principals import principal_of
 from channel_operator.brokers.rabbitmq.resources import (
     CONSISTENT_HASH,
@@ -29,11 +29,13 @@ from channel_operator.brokers.rabbitmq.resources import (
     FANOUT,
     PERMISSION,
     POLICY,
+    QUEUE,
     TOPIC,
     Exchange,
     Permission,
     Policy,
     User,
+    queue_id,
     user_id,
 )
 from channel_operator.brokers.rabbitmq.site import MAX_POLICIES, Site
@@ -213,6 +215,13 @@ class RabbitMQDriver:
     ) -> Mapping[str, str]:
         """See `brokers.base.Driver.binding`."""
         return binding_secret(self._site.spec, username, credential, channels=channels, ca=ca)
+
+    def stand_in(self, rid: ResourceId) -> ResourceId | None:
+        """See `brokers.base.Driver.stand_in`."""
+        # A stand-in beside the shards would take part in sharing out the keys, and their order would be lost.
+        if rid.kind != QUEUE or main_of(rid.path[0]) != rid.path[0]:
+            return None
+        return queue_id(rid.path[0] + STAND_IN_SUFFIX)
 
     def user_facts(self, ids: Collection[ResourceId], observed: Mapping[ResourceId, Resource]) -> Mapping[str, Any]:
         """See `brokers.base.Driver.user_facts`."""

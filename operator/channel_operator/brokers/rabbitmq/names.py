@@ -6,11 +6,14 @@ from typing import Final, NamedTuple
 from channel_operator.brokers.rabbitmq.resources import Binding, binding_id, exchange_id, queue_id
 from channel_operator.core.model import ResourceId
 
-__all__ = ["DEAD_SUFFIX", "ENTRY_SUFFIX", "SHARD_WEIGHT", "ChannelNames", "main_of"]
+__all__ = ["DEAD_SUFFIX", "ENTRY_SUFFIX", "SHARD_WEIGHT", "STAND_IN_SUFFIX", "ChannelNames", "main_of"]
 
 ENTRY_SUFFIX: Final = "_in"
 _DEAD_LETTER_SUFFIX: Final = "_dlx"
 DEAD_SUFFIX: Final = "_dead"
+
+STAND_IN_SUFFIX: Final = "~next"
+"""Ends the name of a queue that takes messages while another is replaced. No manifest can state such a name."""
 
 SHARD_WEIGHT: Final = "1"
 """Routing key that binds a shard: to a consistent-hash exchange it is a weight, and every shard has the same."""

@@ -25,7 +25,8 @@ from channel_operator.brokers.rabbitmq.observe import (
     read_binding_key,
     read_one,
 )
-from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, User, user_id
+from channel_operator.brokers.rabbitmq.replacing import Replacing
+from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
 from channel_operator.brokers.rabbitmq.site import TAG_PREFIX, is_made_by
 from channel_operator.core.model import (
     Action,
@@ -59,6 +60,7 @@ class Writer:
         self._closes = rabbitmq is not None and rabbitmq.on_revoke is OnRevoke.CLOSE_CONNECTIONS
         self._tick = tick
         self._emptying = Emptying(client, data_plane, self, tick=tick)
+        self._replacing = Replacing(client, data_plane, self, tick=tick)
         self._users: Mapping[ResourceId, Resource] | None = None
         self._user_count = 0
 
@@ -82,6 +84,9 @@ class Writer:
     async def write(self, change: Change) -> Outcome:
         """Do it; an error with a meaning becomes part of the outcome."""
         try:
+            if change.action is Action.REPLACE and isinstance(change.desired, Queue):
+                old = await self._replacing.replace(change.desired)
+                return Outcome(change, old or change.desired, kept=old is not None)
             if change.action is not Action.DELETE:
                 return Outcome(change, await self._put(change))
             kept = await self._delete(change)
@@ -103,9 +108,10 @@ class Writer:
             case None:
                 raise Blocked(f"{change.id}: nothing to write", reason=Reason.BROKER_REFUSED)
             case wanted:
-                return await self._declare(change.id, wanted)
+                return await self.declare(change.id, wanted)
 
-    async def _declare(self, rid: ResourceId, wanted: Resource) -> Resource:
+    async def declare(self, rid: ResourceId, wanted: Resource) -> Resource:
+        """See `replacing.Builder.declare`."""
         target = object_path(self._client.vhost, rid)
         # RabbitMQ answers 500 in place of 400 where the virtual host's name is not ASCII (seen on 4.0.5 and 4.3.6).
         answer = await self._client.write(
