@@ -38,7 +38,7 @@ _ANNOTATIONS = (
         meta.RECREATE,
         "Queue, Subscription",
         "`IfEmpty`",
-        "Reserved: without effect in this version.",
+        "Replace the queue once it is empty and unused, where RabbitMQ cannot change it in place.",
     ),
     (meta.ROTATE, "BrokerUser", "any new value", "Reserved: without effect in this version."),
     (

@@ -29,7 +29,8 @@ async def made(place: RabbitMQTarget) -> None:
     await scene.settle(resolved_queue(NAME, limits={"maxMessages": 1000}))
 
     def has_figures() -> bool:
-        return "messages" in place.api("GET", place.path("queues", NAME))
+        found = place.api("GET", place.path("queues", NAME))
+        return all(key in found for key in ("messages", "messages_ready", "messages_unacknowledged", "consumers"))
 
     # No figure is not zero: a queue that the broker has not counted yet is not replaced.
     await asyncio.to_thread(wait_until, has_figures, "the broker has counted the queue")

@@ -22,8 +22,6 @@ ELSEWHERE = {
 LATER = {
     Reason.FILTERS_UNSUPPORTED,  # subscriptions
     Reason.TOPIC_DELETION_DISABLED,  # Kafka
-    Reason.TOO_MANY_POLICIES,  # settings by policy
-    Reason.POLICY_SHADOWED,
     Reason.DEAD_LETTER_CYCLE,  # another Queue as the dead-letter queue
     Reason.CLIENT_ENFORCED,  # so far nothing is left to the client: what the broker cannot do is refused
     Reason.PLUGIN_MISSING,  # the lab's RabbitMQ has the plugin, and sharding is refused as not supported yet
@@ -167,7 +165,13 @@ def texts() -> str:
     folder = Path(__file__).parent
     modules = [
         path
-        for pattern in ("test_access*.py", "test_names*.py", "test_manifests*.py", "test_reasons*.py")
+        for pattern in (
+            "test_access*.py",
+            "test_names*.py",
+            "test_manifests*.py",
+            "test_reasons*.py",
+            "test_settings.py",
+        )
         for path in folder.glob(pattern)
     ]
     return "\n".join(path.read_text() for path in modules)

@@ -79,7 +79,7 @@ class Reason(_Word):
     IMMUTABLE_ON_BROKER = (
         "ImmutableOnBroker",
         "The broker cannot change this property of an existing object.",
-        "Take the change back, or drain the queue and delete it at the broker: the operator makes it anew.",
+        "Take the change back, or annotate with channel-operator.dev/recreate: IfEmpty to have an empty one replaced.",
     )
     NAME_NOT_ALLOWED = (
         "NameNotAllowed",
