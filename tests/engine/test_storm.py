@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
-from channel_operator.brokers.rabbitmq.resources import queue_id
+from channel_operator.brokers.rabbitmq.resources import Policy, policy_id, queue_id
 from channel_operator.core.model import Key
 from channel_operator.core.rotation import family
 from tests.engine.world import MAIN, TAG, World, world
 
 USERS = ("u0", "u1", "u2")
 QUEUES = ("q0", "q1", "q2")
+BY_POLICY = "q2"
+"""Its settings are left to a policy."""
 LISTS = st.lists(st.sampled_from(USERS), unique=True, max_size=3)
 
 ACTIONS = st.one_of(
@@ -62,6 +64,17 @@ async def act(w: World, action: tuple[Any, ...]) -> None:
         wish(w, action)
 
 
+def dead_letter(target: Any) -> dict[str, Any]:
+    """Return none, one of its own, or another queue."""
+    if target in QUEUES:
+        return {"deadLetter": {"queueRef": {"name": target}}}
+    return {} if target is None else {"deadLetter": {}}
+
+
+def live_settings(hours: int) -> dict[str, Any]:
+    return {"rabbitmq": {"settings": "Policy"}, "messageTTL": f"{1 + hours}h"}
+
+
 def wish(w: World, action: tuple[Any, ...]) -> None:
     """Do what users do with manifests."""
     match action:
@@ -69,15 +82,13 @@ def wish(w: World, action: tuple[Any, ...]) -> None:
             if key_of(name) not in w.kube.objects:
                 w.make_user(name)
         case ("queue", name, producers, consumers, dead, policy):
-            fields: dict[str, Any] = {} if dead is None else {"deadLetter": {}}
-            if dead in QUEUES:
-                fields = {"deadLetter": {"queueRef": {"name": dead}}}
             w.make_queue(
                 name,
                 producers=[{"name": n} for n in producers],
                 consumers=[{"name": n} for n in consumers],
                 deletionPolicy=policy,
-                **fields,
+                **dead_letter(dead),
+                **(live_settings(len(consumers)) if name == BY_POLICY else {}),
             )
         case ("delete", name) if key_of(name) in w.kube.objects:
             w.kube.delete(key_of(name))
@@ -143,7 +154,7 @@ async def calm(w: World) -> None:
     w.broker.writes_left = None
     for key in [k for k in w.kube.objects if k.kind is not Kind.BROKER]:
         w.kube.annotate(key, reconcile=None)
-        if "messageTTL" in w.kube.objects[key]["spec"]:
+        if w.kube.objects[key]["spec"].get("messageTTL") == "soon":
             w.kube.edit(key, messageTTL=None)
     for name in QUEUES:
         if target_of(w, name) is not None and leads_astray(w, name):
@@ -192,6 +203,7 @@ def check(w: World) -> None:
             check_user(w, name, tagged, {q: spec for q, spec in alive.items() if q in QUEUES})
             continue
         assert all(w.permission(native) is None for native in family(f"billing.{name}"))
+    check_policy(w, alive.get(BY_POLICY))
     for name in set(alive) & set(QUEUES):
         assert f"billing.{name}" in w.names("Queue")
         assert f"billing.{name}_in" in w.names("Exchange")
@@ -199,6 +211,15 @@ def check(w: World) -> None:
         target = target_of(w, name)
         own = {f"billing.{name}_dead"} if "deadLetter" in alive[name] else set()
         assert ways(w, name) == ({f"billing.{target}_in"} if target is not None else own)
+
+
+def check_policy(w: World, spec: dict[str, Any] | None) -> None:
+    """Hold the settings of the queue whose settings change live against its manifest."""
+    found = w.broker.resources.get(policy_id(f"billing.{BY_POLICY}_policy"))
+    if spec is not None:
+        assert (found is not None) == ("messageTTL" in spec)
+    if spec is not None and isinstance(found, Policy):
+        assert dict(found.definition) == {"message-ttl": int(spec["messageTTL"].removesuffix("h")) * 3_600_000}
 
 
 def check_user(w: World, name: str, tagged: set[str], queues: dict[str, Any]) -> None:
