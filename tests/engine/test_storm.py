@@ -88,7 +88,7 @@ def wish(w: World, action: tuple[Any, ...]) -> None:
                 consumers=[{"name": n} for n in consumers],
                 deletionPolicy=policy,
                 **dead_letter(dead),
-                **(live_settings(len(consumers)) if name == BY_POLICY else {}),
+                **(live_settings(len(policy)) if name == BY_POLICY else {}),
             )
         case ("delete", name) if key_of(name) in w.kube.objects:
             w.kube.delete(key_of(name))
