@@ -70,6 +70,25 @@ async def test_a_password_that_cannot_be_taken_is_awaited_and_named(entries: dic
         assert w.kube.entries("billing", "worker-binding")["password"] == "chosen-by-the-team"
 
 
+@pytest.mark.parametrize("while_away", [False, True])
+async def test_an_own_password_that_is_stated_later_is_taken_before_the_edit_is_reported(*, while_away: bool) -> None:
+    async with world() as w:
+        w.make_broker()
+        user = w.make_user("worker")
+        await w.start()
+        await w.advance(10)
+        w.kube.secret("billing", "mine", password="chosen-by-the-team")
+        if while_away:
+            await w.crash()
+        w.kube.edit(user, passwordSecretRef={"name": "mine"})
+        if while_away:
+            await w.start()
+        await w.settle()
+        assert w.ready(user)
+        assert w.user("billing.worker").password == Secret("chosen-by-the-team")  # type: ignore[union-attr]
+        assert w.kube.entries("billing", "worker-binding")["password"] == "chosen-by-the-team"
+
+
 @pytest.mark.parametrize("by", ["sweep", "annotation"])
 async def test_a_changed_own_password_is_noticed(by: str) -> None:
     async with world(secrets_sweep=60.0) as w:

@@ -38,6 +38,8 @@ class Logins:
         self._known: dict[Key, tuple[Login, ...]] = {}
         self._problems: dict[Key, Problem] = {}
         self._wakes: dict[Key, float] = {}
+        self._edits: dict[Key, int] = {}
+        """Key → the generation whose credentials were looked for since it was edited."""
 
     def of(self, key: Key) -> tuple[Login, ...]:
         """Return what was last found; empty for a user not looked at, or of which nothing is known."""
@@ -93,9 +95,11 @@ class Logins:
             self._known.pop(key, None)
             self._problems.pop(key, None)
             self._wakes.pop(key, None)
+            self._edits.pop(key, None)
             return set()
         if manifest.deleted is not None or broker is None or not isinstance(broker.spec, BrokerSpec):
             return set()
+        self._look_after_edit(manifest)
         if manifest.refs.by_certificate:
             logins = self._by_certificate(manifest)
         else:
@@ -104,6 +108,14 @@ class Logins:
         if manifest.refs.by_certificate and self._context.bindings.of(key).issued is None:
             return set()  # hearsay so far: what the status says, which the store takes it from itself
         return store.stands_for(key, tuple(login.name for login in logins))
+
+    def _look_after_edit(self, manifest: Manifest) -> None:
+        """Have the credentials looked for that an edit may have replaced, before it is reported on."""
+        observed = manifest.status.get("observedGeneration", -1)
+        if observed in {-1, manifest.generation} or self._edits.get(manifest.key) == manifest.generation:
+            return
+        self._edits[manifest.key] = manifest.generation
+        self._context.bindings.sweep(manifest.key)
 
     def _by_certificate(self, manifest: Manifest) -> tuple[Login, ...]:
         """Return the user that the certificate names; one that it named before goes once the new one is in use."""
