@@ -215,11 +215,14 @@ async def test_an_outage_lets_nothing_go_that_the_brake_holds_back() -> None:
             w.kube.delete(key)
         await w.advance(10)
         w.broker.unreachable = True
+        user = next(key for key in w.kube.objects if key.kind is Kind.BROKER_USER)
+        w.kube.delete(user)
         await w.advance(2000, step=5)
         await w.crash()
         await w.start()
         await w.advance(2000, step=5)
         assert all(key in w.kube.objects for key in made)
+        assert user not in w.kube.objects  # the brake holds no deletion of a user
         w.broker.unreachable = False
         await w.advance(60)
         release(w, token(w))

@@ -7,7 +7,7 @@ objects are let go when waiting is over, or at once where nothing can ever come 
 from collections.abc import Iterable
 
 from channel_operator.api.broker import BrokerSpec
-from channel_operator.api.meta import Kind
+from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.api.reasons import ConditionType, EventReason, Reason
 from channel_operator.api.values import seconds
 from channel_operator.core import policy
@@ -111,6 +111,7 @@ class Offline:
             return 0.0  # a Broker that goes without its credentials will never answer again
         if (
             self._context.brake_state().engaged
+            and manifest.key.kind in CHANNEL_KINDS
             and found.subject is not None
             and found.subject.removal is Removal.DELETE
         ):
