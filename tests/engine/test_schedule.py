@@ -86,6 +86,17 @@ async def test_a_waiter_wakes_at_the_first_key_and_at_the_time_of_a_timed_one() 
     assert s.take(1) == [B]
 
 
+async def test_a_time_too_short_for_the_clock_to_tell_passes_all_the_same() -> None:
+    clock, s = schedule()
+    s.later(A, 1e-13)
+    waiting = asyncio.create_task(s.wait(100))
+    await clock.settle()
+    assert not waiting.done()
+    await clock.advance(0.1)
+    assert await waiting is True
+    assert s.take(1) == [A]
+
+
 async def test_a_waiter_gives_up_in_the_end() -> None:
     clock, s = schedule()
     waiting = asyncio.create_task(s.wait(10))

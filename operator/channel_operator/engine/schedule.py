@@ -17,6 +17,9 @@ __all__ = ["Priority", "Schedule"]
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 60.0
 """Seconds between tries of one key: from the first to the longest, doubling, with jitter."""
+SOONEST = 0.05
+"""Seconds after which a key comes back at the earliest. What is left of a time measured by another clock may be too
+little to make a difference on this one, and the key would come back for ever without its time being over."""
 
 
 class Priority(IntEnum):
@@ -59,9 +62,9 @@ class Schedule:
         self.later(key, delay * self._random.uniform(0.8, 1.2))
 
     def later(self, key: Key, seconds: float) -> None:
-        """Bring a key back at a time."""
+        """Bring a key back after some seconds."""
         self._count += 1
-        heapq.heappush(self._timed, (self._clock.monotonic() + seconds, self._count, key))
+        heapq.heappush(self._timed, (self._clock.monotonic() + max(seconds, SOONEST), self._count, key))
         self._wake.set()
 
     def settled(self, key: Key) -> None:
