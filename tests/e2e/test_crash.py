@@ -64,11 +64,14 @@ class Round:
         cluster.apply(self._orders(deadLetter=DEAD, consumers=RECEIVER))
         cluster.apply(site.queue(self.team, "jobs", consumers=RECEIVER, deletionPolicy="Delete"))
         self._until(self._all_ready, "all are Ready")
+        self._until(lambda: self._told("jobs", "orders"), "the receiver is told of both queues")
         self._send()
         self._note()
 
         cluster.apply(self._orders())
         self._until(self._all_ready, "the change is made")
+        self._until(lambda: self._told("jobs"), "the receiver is told of the queue that is left to it")
+        self._until(lambda: not self._ways_of_dead_letters(), "the way of the dead letters is gone")
         self._note()
 
         for kind, name in (
@@ -104,6 +107,14 @@ class Round:
         found = self._objects()
         given = {grant.get("state") for one in found for grant in one.get("status", {}).get("grants") or [{}]}
         return all(is_ready(one) for one in found) and given <= {"Granted", None}
+
+    def _told(self, *queues: str) -> bool:
+        """Whether the receiver's own status, which follows those of the queues, tells of just these."""
+        receiver = self.site.cluster.get("BrokerUser", self.team, "receiver") or {}
+        return {grant["name"] for grant in receiver.get("status", {}).get("grants", [])} == set(queues)
+
+    def _ways_of_dead_letters(self) -> list[str]:
+        return [one["name"] for one in self._state()["broker"]["exchanges"] if one["name"].endswith("_dlx")]
 
     def _send(self) -> None:
         """Send with the issued credentials, so that there is something to lose."""
