@@ -158,7 +158,7 @@ class FakeSession:
                 return Outcome(change, broker.resources.get(change.id), kept=True)
             return self._delete(change)
         wanted, found = change.desired, broker.resources.get(change.id)
-        if change.action is Action.REPLACE:
+        if change.action is Action.RECREATE:
             if broker.messages.get(change.id):
                 return Outcome(change, found, kept=True)
             found = None  # a new object comes in its place

@@ -20,7 +20,6 @@ __all__ = [
     "GrantReport",
     "GrantState",
     "admits",
-    "broker_of",
     "claim_of",
     "grants",
     "lapsed",
@@ -38,11 +37,6 @@ class GrantReport(NamedTuple):
     role: Role
     state: GrantState
     lapsed: tuple[str, ...] = ()
-
-
-def broker_of(manifest: Manifest) -> Key | None:
-    """Return the Broker an object names, its own namespace filled in."""
-    return manifest.refs.broker
 
 
 def user_claim(broker: Key, view: View, name: str) -> Claim:

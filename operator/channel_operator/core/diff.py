@@ -246,7 +246,7 @@ def explain(rid: ResourceId, difference: Difference, *, made_by_us: bool) -> Pro
     elif made_by_us:
         reason = Reason.IMMUTABLE_ON_BROKER
         advice = ", or delete the object at the broker once it is empty to have it made anew"
-        if difference.renewable:
+        if difference.recreatable:
             advice = f", or annotate with {RECREATE}: IfEmpty to have it replaced once it is empty and unused"
         text = (
             f"{rid} differs from the manifest and the broker cannot change it in place: {what}. "

@@ -122,7 +122,7 @@ class Action(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
-    REPLACE = "replace"
+    RECREATE = "recreate"
     """A new one comes in its place if it is empty and unused, and nothing that comes in meanwhile is lost."""
 
 
@@ -185,7 +185,7 @@ class Difference(NamedTuple):
 
     `fields` are the native properties that differ, for messages: `x-max-length 100 → 50`. `blocked`: the broker
     cannot change it in place, so nothing is written; the caller says ImmutableOnBroker or AdoptionRefused according to
-    who made the object, unless `reason` is given. `narrows`: writing it takes a right away. `renewable`: a new object
+    who made the object, unless `reason` is given. `narrows`: writing it takes a right away. `recreatable`: a new object
     in its place would be as desired.
     """
 
@@ -193,7 +193,7 @@ class Difference(NamedTuple):
     blocked: bool = False
     reason: Reason | None = None
     narrows: bool = False
-    renewable: bool = False
+    recreatable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from channel_operator.core import access, dead_letters, policy
 from channel_operator.core.model import Key, Problem, Removal
 from channel_operator.core.view import Manifest, View
 
-__all__ = ["TOPIC_REF", "consent_problem", "home", "needed_by", "topic_problem", "unmade_log"]
+__all__ = ["TOPIC_REF", "broker_of", "consent_problem", "needed_by", "topic_problem", "unmade_log"]
 
 TOPIC_REF = "spec.topicRef"
 
 
-def home(manifest: Manifest, view: View) -> Key | None:
+def broker_of(manifest: Manifest, view: View) -> Key | None:
     """Return the Broker of a Subscription; None while there is none.
 
     What it has on a broker stays its own there: once it is made, its status names its Broker, whatever becomes of the

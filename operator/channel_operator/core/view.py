@@ -19,7 +19,7 @@ class References:
     """What a spec refers to, readable even where the rest of the spec is not."""
 
     broker: Key | None = None
-    """Stated by all kinds but a Subscription, which belongs to the Broker of its topic: see `references.home`."""
+    """Stated by all kinds but a Subscription, which belongs to the Broker of its topic: see `references.broker_of`."""
     topic: Key | None = None
     dead_letter: Key | None = None
     """The Queue that takes the dead letters, where the object names one."""

@@ -15,6 +15,7 @@ from channel_operator.api.values import seconds
 from channel_operator.core.model import Key, Problem
 from channel_operator.core.rotation import Issue
 from channel_operator.core.view import Manifest
+from channel_operator.engine.binding_content import BindingContent, secret_name
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.credentials import (
     TIME,
@@ -29,7 +30,6 @@ from channel_operator.engine.credentials import (
 from channel_operator.engine.pipeline import Pipeline
 from channel_operator.engine.ports import Conflict, Owner, SecretData, SecretStore
 from channel_operator.engine.store import Store
-from channel_operator.engine.wanted import Wanted, secret_name
 from channel_operator.errors import Blocked, OperatorError, Retry
 
 __all__ = ["Binding", "Bindings"]
@@ -53,7 +53,7 @@ class Binding:
     shown: Issue = UNKNOWN
     problem: Problem | None = None
     version: str | None = None
-    wanted: Wanted | None = None
+    wanted: BindingContent | None = None
     username: str | None = None
     """The native user that the Secret surely names by now."""
     reads: bool = False
@@ -114,7 +114,7 @@ class Bindings:
         self.of(key).reads = True
         self.pipeline.add(key)
 
-    def want(self, key: Key, wanted: Wanted) -> bool:
+    def want(self, key: Key, wanted: BindingContent) -> bool:
         """Have the binding Secret written if it is not as wanted; return whether it already is."""
         binding = self.of(key)
         if binding.version is not None and binding.version == self._version(wanted.digest, binding.issued_at):
@@ -202,7 +202,7 @@ class Bindings:
         manifest: Manifest,
         spec: BrokerUserSpec,
         binding: Binding,
-        wanted: Wanted,
+        wanted: BindingContent,
         issued: Issued,
         existing: SecretData | None,
     ) -> None:
@@ -227,7 +227,9 @@ class Bindings:
         self._changed(manifest.key)
 
     @staticmethod
-    def _same(existing: SecretData | None, data: Mapping[str, str], wanted: Wanted, spec: BrokerUserSpec) -> bool:
+    def _same(
+        existing: SecretData | None, data: Mapping[str, str], wanted: BindingContent, spec: BrokerUserSpec
+    ) -> bool:
         if existing is None or existing.type != wanted.type:
             return False
         labels = (spec.secret.labels if spec.secret is not None else None) or {}
@@ -248,7 +250,7 @@ class Bindings:
         spec: BrokerUserSpec,
         name: str,
         data: Mapping[str, str],
-        wanted: Wanted,
+        wanted: BindingContent,
         existing: SecretData | None,
         issue: Issue,
     ) -> SecretData:

@@ -104,7 +104,7 @@ class Departures:
                 self._taker.take_in(outcomes)
                 kept |= {owner for o in outcomes if o.kept for owner in self._keep(o)}
                 await self._tell_of_new(outcomes)
-                if any(o.error is not None and o.change.action is Action.REPLACE for o in outcomes):
+                if any(o.error is not None and o.change.action is Action.RECREATE for o in outcomes):
                     again = self._again_later
                     await self._look_after(outcomes, session)
         except (Unreachable, CredentialsRefused):
@@ -135,7 +135,7 @@ class Departures:
     async def _tell_of_new(self, outcomes: Iterable[Outcome]) -> None:
         """Tell the owners of what was replaced."""
         for outcome in outcomes:
-            if outcome.error is not None or outcome.kept or outcome.change.action is not Action.REPLACE:
+            if outcome.error is not None or outcome.kept or outcome.change.action is not Action.RECREATE:
                 continue
             stand_in = self._state.driver.stand_in(outcome.change.id)
             if stand_in is not None:

@@ -11,10 +11,10 @@ import structlog
 from channel_operator.api.meta import Kind
 from channel_operator.core.model import Key
 from channel_operator.engine.bindings import Bindings
+from channel_operator.engine.brokerless import Brokerless
 from channel_operator.engine.claims import Claims
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.context import Context, Options
-from channel_operator.engine.homeless import Homeless
 from channel_operator.engine.loop import BrokerLoop, Drivers
 from channel_operator.engine.ports import BrokerFigures, KubeWriter, SecretStore, Telemetry
 from channel_operator.engine.schedule import Schedule
@@ -55,7 +55,7 @@ class Manager:
         self._running = False
         self.statuses = Statuses(store, writer, clock, telemetry, leads=leads)
         claims = self._claims(lambda _key: None, lambda key: self.dirty([key]))
-        self._homeless = Homeless(store, self.statuses, claims, clock)
+        self._brokerless = Brokerless(store, self.statuses, claims, clock)
         store.listener = self.dirty
 
     async def run(self) -> None:
@@ -63,15 +63,15 @@ class Manager:
         self._running = True
         statuses = asyncio.create_task(self.statuses.pipeline.run(), name="statuses")
         sweep = asyncio.create_task(self._sweep(), name="sweep")
-        homeless = asyncio.create_task(self._homeless.run(), name="homeless")
+        brokerless = asyncio.create_task(self._brokerless.run(), name="brokerless")
         try:
             self.dirty(self.store.keys())
             for broker in self.store.brokers():
                 self._loop(broker)
-            await asyncio.gather(statuses, sweep, homeless)
+            await asyncio.gather(statuses, sweep, brokerless)
         finally:
             self._running = False
-            tasks = [statuses, sweep, homeless, *self._tasks.values()]
+            tasks = [statuses, sweep, brokerless, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,7 +90,7 @@ class Manager:
             else:
                 self._routes.pop(key, None)
                 if self._running:
-                    self._homeless.add(key)
+                    self._brokerless.add(key)
             for broker in {before, target} - {None}:
                 if broker is not None:
                     routed.setdefault(broker, []).append(key)

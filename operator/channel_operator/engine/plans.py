@@ -16,8 +16,8 @@ from channel_operator.core.diff import compare
 from channel_operator.core.model import Assembled, Change, Key, Mode, Part, Resource
 from channel_operator.core.resolve import Standing
 from channel_operator.engine.context import Context
+from channel_operator.engine.dependencies import Dependencies
 from channel_operator.engine.looks import Look
-from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.state import BrokerState
 
 __all__ = ["Plans"]
@@ -28,10 +28,10 @@ _Channel = ResolvedQueue | ResolvedTopic | ResolvedSubscription
 class Plans:
     """Plans by the state of one broker as it was last seen."""
 
-    def __init__(self, context: Context, state: BrokerState, prospects: Prospects) -> None:
+    def __init__(self, context: Context, state: BrokerState, dependencies: Dependencies) -> None:
         self._context = context
         self._state = state
-        self._prospects = prospects
+        self._dependencies = dependencies
 
     def of(self, look: Look) -> list[str]:
         """Return one line for each change that would be made."""
@@ -89,7 +89,7 @@ class Plans:
         wanted = {(grant.user, grant.role): grant for grant in resolved.grants}
         told = {(grant.user, grant.role): grant for grant in self._told(look)}
         missing = [
-            g for g in wanted.values() if self._prospects.exists(g.user) and not self._has(resolved, g, whole=True)
+            g for g in wanted.values() if self._dependencies.exists(g.user) and not self._has(resolved, g, whole=True)
         ]
         extra = [g for which, g in told.items() if which not in wanted and self._has(resolved, g, whole=False)]
         lines = [f"+ right of {g.user.namespace}/{g.user.name} as {g.role}" for g in missing]

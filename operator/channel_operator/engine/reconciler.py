@@ -27,11 +27,11 @@ from channel_operator.engine.brake import Brake
 from channel_operator.engine.context import Context
 from channel_operator.engine.departures import Departures
 from channel_operator.engine.drift import Drift
-from channel_operator.engine.glance import Glance
 from channel_operator.engine.logins import Logins
 from channel_operator.engine.looks import Look, Looks
 from channel_operator.engine.ownership import OwnershipDecisions
-from channel_operator.engine.renewals import Renewals
+from channel_operator.engine.recreation import Recreation
+from channel_operator.engine.refresh import Refresher
 from channel_operator.engine.schedule import Priority
 from channel_operator.engine.state import BrokerState, owns
 from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry, Unreachable, Waiting
@@ -52,9 +52,9 @@ class Reconciler:
         self.brake = Brake(context, self.state)
         self.drift = Drift(context, self.state)
         self.logins = Logins(context, self.state)
-        self.renewals = Renewals(context, self.state)
+        self.recreation = Recreation(context, self.state)
         self.ownership = OwnershipDecisions(context, self.state)
-        self._glance = Glance(self.state, context.clock)
+        self._refresher = Refresher(self.state, context.clock)
         self._looked_at: dict[Key, str] = {}
         """Key → the last value of its annotation reconcile-at."""
 
@@ -197,7 +197,7 @@ class Reconciler:
                 if key.kind is Kind.BROKER_USER:
                     self.context.bindings.sweep(key)
             self._looked_at[key] = wish
-        await self._glance.refresh(undecided, asked, session)
+        await self._refresher.refresh(undecided, asked, session)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class Reconciler:
         changes = [] if self.context.only_observes() else [*found.changes, *extra]
         now, empty = self.departures.divide(changes)
         if not self.context.only_observes():
-            empty += self.renewals.due(sorted(state.affected | found.blocked.keys()), capabilities)
+            empty += self.recreation.due(sorted(state.affected | found.blocked.keys()), capabilities)
         if (now or empty) and not self.context.leads():
             raise Retry("this replica does not lead any more")
         if empty:

@@ -22,11 +22,11 @@ from channel_operator.core.policy import Ownership
 from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
+from channel_operator.engine.binding_content import binding_content, secret_name
+from channel_operator.engine.dependencies import Dependencies
 from channel_operator.engine.looks import Look
 from channel_operator.engine.plans import Plans
-from channel_operator.engine.prospects import Prospects
 from channel_operator.engine.reconciler import Reconciler
-from channel_operator.engine.wanted import secret_name, wanted
 from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Unreachable
 
 __all__ = ["Reports"]
@@ -42,8 +42,8 @@ class Reports:
         self._reconciler = reconciler
         self._state = reconciler.state
         self._context = reconciler.context
-        self._prospects = Prospects(self._context, self._state)
-        self._plans = Plans(self._context, self._state, self._prospects)
+        self._dependencies = Dependencies(self._context, self._state)
+        self._plans = Plans(self._context, self._state, self._dependencies)
         self._ca = ca
 
     async def tell(self, keys: Iterable[Key]) -> None:
@@ -64,7 +64,7 @@ class Reports:
         affected = set(keys)
         looks = [look for key in affected if (look := self._state.looks.get(key)) is not None]
         affected = affected.union(*(self._plans.users(look) for look in looks if look.resolution.observes))
-        return affected.union(*(self._prospects.held_back(key) for key in affected))
+        return affected.union(*(self._dependencies.held_back(key) for key in affected))
 
     async def _tell(self, look: Look, manifest: Manifest) -> None:
         state = self._gather(look, manifest)
@@ -77,7 +77,7 @@ class Reports:
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
         key = manifest.key
         problems = [*look.problems, *self._state.blocked.get(key, ()), *self._failures(key)]
-        problems += self._prospects.problems(look) if look.asserts else []
+        problems += self._dependencies.problems(look) if look.asserts else []
         deleting = self._deleting(look, manifest)
         braked = self._state.braked.get(key)
         if braked is not None:
@@ -96,9 +96,9 @@ class Reports:
             if not settled and not problems:
                 return None
         # A claim may come to stand while its pass still writes for others: only the next pass writes for it.
-        if look.asserts and not problems and (key in self._state.claimed or self._prospects.awaits(look)):
+        if look.asserts and not problems and (key in self._state.claimed or self._dependencies.awaits(look)):
             return None
-        if not look.leaves and self._prospects.is_about_to_be_found(look, problems):
+        if not look.leaves and self._dependencies.is_about_to_be_found(look, problems):
             return None
         observes = look.resolution.observes and not look.leaves
         plan = self._plans.of(look) if observes or self._state.blocked.get(key) else []
@@ -161,7 +161,7 @@ class Reports:
             native = usernames.get(grant.user)
             if native is not None and not names.isdisjoint(native):
                 state = GrantState.TOO_MANY
-            elif native is not None and not self._prospects.exists(grant.user):
+            elif native is not None and not self._dependencies.exists(grant.user):
                 state = GrantState.MISSING
             found.append(grant._replace(state=state))
         return found
@@ -179,7 +179,7 @@ class Reports:
                 extra["username"] = look.resolution.subject.name
             return True
         # Without the record the user on the broker is somebody else's so far: no Secret may name it.
-        if policy.owner_record(manifest.annotations) is None or not self._prospects.exists(key):
+        if policy.owner_record(manifest.annotations) is None or not self._dependencies.exists(key):
             return False
         mine, refused = self._state.desired.parts(key).keys(), self._state.refused
         channels = [one for one in self._state.looks.channels_of(key) if not mine & refused.get(one[0], set())]
@@ -190,7 +190,7 @@ class Reports:
         following = self._reconciler.logins.is_next(key)
         stuck = bool(self._state.blocked.get(key) or self._failures(key))
         login = resolved.logins[0] if following is None or stuck else following
-        written = bindings.want(key, wanted(self._state.driver, resolved, login, entries, self._ca))
+        written = bindings.want(key, binding_content(self._state.driver, resolved, login, entries, self._ca))
         binding = bindings.of(key)
         extra["username"] = resolved.logins[0].name
         shown = [{k: e[k] for k in ("kind", "namespace", "name", "role")} for e in entries[:MAX_GRANTS]]

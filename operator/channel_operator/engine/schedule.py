@@ -113,10 +113,6 @@ class Schedule:
             await wait_until(self._wake, self._clock, left if due is None else min(left, due))
         return True
 
-    def wake(self) -> None:
-        """Wake the waiter although no key is due: something about the broker itself changed."""
-        self._wake.set()
-
     def _is_due(self) -> bool:
         self._ripen()
         return any(self._dirty.values())

@@ -176,8 +176,8 @@ class Store:
         before = self._capabilities.get(broker)
         self._capabilities[broker] = capabilities
         self._own_users[broker] = own_user
-        homeless = [key for key, manifest in self._objects.items() if manifest.refs.broker is None]
-        dirty = self._reclaim_all(broker) | set(self.on_broker(broker)) | self._rehome(homeless)
+        brokerless = [key for key, manifest in self._objects.items() if manifest.refs.broker is None]
+        dirty = self._reclaim_all(broker) | set(self.on_broker(broker)) | self._reroute(brokerless)
         if before is None or before.identity != capabilities.identity:
             dirty |= {m.key for m in self.brokers_with_identity(capabilities.identity)} - {broker}
         self.listener(dirty)
@@ -222,7 +222,7 @@ class Store:
             foreign_status = before.status != after.status
             before.resource_version = after.resource_version
             before.status = after.status
-            return {key, *self._rehome([key])} if foreign_status else set()
+            return {key, *self._reroute([key])} if foreign_status else set()
         dirty = self._leading_to(key)
         dirty |= self._unlink(before) if before is not None else set()
         self._objects[key] = after
@@ -232,7 +232,7 @@ class Store:
             dirty |= self._dependants.get(key, set())
         if key.kind is Kind.BROKER:
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | {key} | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before, after)
+        return dirty | {key} | self._reroute(self._dependants.get(key, ())) | self._waiting_for(before, after)
 
     def _removed(self, key: Key, uid: str) -> set[Key]:
         before = self._objects.get(key)
@@ -249,7 +249,7 @@ class Store:
                 dirty |= {m.key for m in self.brokers_with_identity(known.identity)}
             self._own_users.pop(key, None)
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | self._rehome(self._dependants.get(key, ())) | self._waiting_for(before, None)
+        return dirty | self._reroute(self._dependants.get(key, ())) | self._waiting_for(before, None)
 
     def _waiting_for(self, *versions: Manifest | None) -> set[Key]:
         """Return what an object names or named and what is being deleted: that may wait for it."""
@@ -267,19 +267,19 @@ class Store:
                     pending.append(source)
         return found
 
-    def _rehome(self, keys: Iterable[Key]) -> set[Key]:
+    def _reroute(self, keys: Iterable[Key]) -> set[Key]:
         """Move Subscriptions that now belong to another Broker, since their Topic came, went or moved."""
         dirty: set[Key] = set()
         for key in [key for key in keys if key.kind is Kind.SUBSCRIPTION]:
             manifest = self._objects[key]
-            if references.home(manifest, self) != manifest.refs.broker:
+            if references.broker_of(manifest, self) != manifest.refs.broker:
                 dirty |= self._unlink(manifest) | self._link(manifest) | {key}
         return dirty
 
     def _link(self, manifest: Manifest) -> set[Key]:
         key = manifest.key
         if key.kind is Kind.SUBSCRIPTION:
-            manifest.refs = replace(manifest.refs, broker=references.home(manifest, self))
+            manifest.refs = replace(manifest.refs, broker=references.broker_of(manifest, self))
         self._in_namespace.setdefault(key.namespace, set()).add(key)
         for other in manifest.refs.others:
             self._dependants.setdefault(other, set()).add(key)

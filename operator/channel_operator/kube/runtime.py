@@ -18,9 +18,9 @@ from channel_operator.api.meta import GROUP, Kind
 from channel_operator.engine.ports import EventSink
 from channel_operator.errors import OperatorError
 from channel_operator.kube.client import KubeRecorder, NoKubeRecorder, custom_path, path
+from channel_operator.kube.echoes import without_echoes
 from channel_operator.kube.handlers import build_registry
 from channel_operator.kube.login import Credentials
-from channel_operator.kube.news import news_only
 
 __all__ = ["WatchHealth", "WatchStopped", "watch"]
 
@@ -152,7 +152,7 @@ async def watch(
     WatchStopped if kopf ends by itself.
     """
     registry = build_registry(sink, namespaces=not namespaces)
-    response = news_only(sink, _kinds(namespaces))
+    response = without_echoes(sink, _kinds(namespaces))
     sessions = _login(registry, connection, health, response)
     tasks = await kopf.spawn_tasks(
         registry=registry,

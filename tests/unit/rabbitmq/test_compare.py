@@ -54,7 +54,7 @@ def test_an_edit_that_the_broker_cannot_make_is_blocked(before: Any, after: Any,
     difference = driver().diff(wanted(**after), wanted(**before))
     assert difference is not None
     assert difference.blocked
-    assert difference.renewable
+    assert difference.recreatable
     assert difference.fields == (expected,)
 
 

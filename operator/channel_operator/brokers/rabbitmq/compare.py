@@ -50,10 +50,10 @@ def _queue(desired: Queue, observed: Queue) -> Difference | None:
         fields.append(f"durable {observed.durable} → {desired.durable}")
     if observed.auto_delete != desired.auto_delete:
         fields.append(f"auto_delete {observed.auto_delete} → {desired.auto_delete}")
-    renewable = not fields and desired.type != STREAM and main_of(desired.name) == desired.name
+    recreatable = not fields and desired.type != STREAM and main_of(desired.name) == desired.name
     if observed.type == desired.type and (desired.arguments != observed.arguments or desired.by_policy):
         fields += immutable(desired, observed)
-    return Difference(tuple(fields), blocked=True, renewable=renewable) if fields else None
+    return Difference(tuple(fields), blocked=True, recreatable=recreatable) if fields else None
 
 
 def _exchange(desired: Exchange, observed: Exchange) -> Difference | None:

@@ -14,7 +14,7 @@ from channel_operator.core.model import Action, Change, Resource
 
 __all__ = ["describe"]
 
-_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.REPLACE: "~"}
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-", Action.RECREATE: "~"}
 
 
 def _properties(queue: Queue) -> str:

@@ -17,14 +17,14 @@ from channel_operator.brokers.rabbitmq.resources import Binding, Queue
 from channel_operator.core.model import ResourceId
 from channel_operator.errors import OperatorError, Retry
 
-__all__ = ["Emptying", "Hand"]
+__all__ = ["Emptying", "ObjectWriter"]
 
 _COUNTABLE: Final = frozenset({"quorum", "classic", "stream"})
 """Queue types whose messages can be counted; of any other none is deleted as empty. Of a stream all that it keeps
 count, those that were read too (RabbitMQ itself deletes a stream as empty whatever is in it)."""
 
 
-class Hand(Protocol):
+class ObjectWriter(Protocol):
     """Writes single objects; the writer is one."""
 
     async def bind(self, binding: Binding) -> None:
@@ -40,10 +40,10 @@ class Hand(Protocol):
 class Emptying:
     """Deletes empty queues over one client; `tick`: seconds between the broker's own counts."""
 
-    def __init__(self, client: ManagementClient, data_plane: DataPlane, hand: Hand, *, tick: float) -> None:
+    def __init__(self, client: ManagementClient, data_plane: DataPlane, writer: ObjectWriter, *, tick: float) -> None:
         self._client = client
         self._data_plane = data_plane
-        self._hand = hand
+        self._writer = writer
         self._tick = tick
 
     async def delete(self, ids: Sequence[ResourceId]) -> Mapping[ResourceId, Queue]:
@@ -68,7 +68,7 @@ class Emptying:
                 await self._cut_off(queue, cut)
             if await self._are_empty(found):
                 for rid in found:
-                    await self._hand.remove(rid)
+                    await self._writer.remove(rid)
                 return {}
         except OperatorError:
             await self._restore(cut)
@@ -78,7 +78,7 @@ class Emptying:
 
     async def _cut_off(self, queue: Queue, cut: list[Binding]) -> None:
         for binding, key in await bindings_of_queue(self._client, queue.name):
-            await self._hand.unbind(binding.id, key)
+            await self._writer.unbind(binding.id, key)
             if binding not in cut:
                 cut.append(binding)
 
@@ -90,6 +90,6 @@ class Emptying:
     async def _restore(self, cut: Sequence[Binding]) -> None:
         for binding in cut:
             try:
-                await self._hand.bind(binding)
+                await self._writer.bind(binding)
             except Retry:
                 continue  # its exchange is gone, or the broker is: there is nothing to bind to

@@ -14,14 +14,6 @@ from channel_operator.core.model import Capabilities, Problem
 __all__ = ["client_enforced", "consumed_problems", "enforcement", "no_kafka"]
 
 
-def _not_yet(field: str, what: str) -> Problem:
-    return Problem(
-        Reason.UNSUPPORTED_BY_BROKER,
-        f"{field}: {what} is not supported by this version of the operator on RabbitMQ yet; remove it",
-        field=field,
-    )
-
-
 def consumed_problems(spec: Consumed, stated: Consumed, capabilities: Capabilities) -> tuple[Problem, ...]:
     """Return why this Queue or Subscription cannot be had here; each field is judged by itself."""
     problems = delivery_problems(spec, stated, capabilities)

@@ -25,7 +25,7 @@ from channel_operator.brokers.rabbitmq.observe import (
     read_binding_key,
     read_one,
 )
-from channel_operator.brokers.rabbitmq.replacing import Replacing
+from channel_operator.brokers.rabbitmq.recreating import Recreating
 from channel_operator.brokers.rabbitmq.resources import PERMISSION, USER, Binding, Permission, Queue, User, user_id
 from channel_operator.brokers.rabbitmq.site import TAG_PREFIX, is_made_by
 from channel_operator.core.model import (
@@ -60,7 +60,7 @@ class Writer:
         self._closes = rabbitmq is not None and rabbitmq.on_revoke is OnRevoke.CLOSE_CONNECTIONS
         self._tick = tick
         self._emptying = Emptying(client, data_plane, self, tick=tick)
-        self._replacing = Replacing(client, data_plane, self, tick=tick)
+        self._recreating = Recreating(client, data_plane, self, tick=tick)
         self._users: Mapping[ResourceId, Resource] | None = None
         self._user_count = 0
 
@@ -84,8 +84,8 @@ class Writer:
     async def write(self, change: Change) -> Outcome:
         """Do it; an error with a meaning becomes part of the outcome."""
         try:
-            if change.action is Action.REPLACE and isinstance(change.desired, Queue):
-                old = await self._replacing.replace(change.desired)
+            if change.action is Action.RECREATE and isinstance(change.desired, Queue):
+                old = await self._recreating.recreate(change.desired)
                 return Outcome(change, old or change.desired, kept=old is not None)
             if change.action is not Action.DELETE:
                 return Outcome(change, await self._put(change))
@@ -135,7 +135,7 @@ class Writer:
         )
 
     async def bind(self, binding: Binding) -> None:
-        """See `emptying.Hand.bind`."""
+        """See `emptying.ObjectWriter.bind`."""
         target = object_path(self._client.vhost, binding.id)
         answer = await self._client.write("post_binding", "POST", target, body_of(binding))
         if not answer.ok:
@@ -223,7 +223,7 @@ class Writer:
         return [Outcome(change, kept.get(change.id), kept=change.id in kept) for change in changes]
 
     async def remove(self, rid: ResourceId) -> None:
-        """See `emptying.Hand.remove`."""
+        """See `emptying.ObjectWriter.remove`."""
         answer = await self._client.write(f"delete_{rid.kind.lower()}", "DELETE", object_path(self._client.vhost, rid))
         self._check_gone(answer)
 
@@ -233,7 +233,7 @@ class Writer:
             raise self._client.refusal(answer)
 
     async def unbind(self, rid: ResourceId, key: str) -> None:
-        """See `emptying.Hand.unbind`."""
+        """See `emptying.ObjectWriter.unbind`."""
         source, kind, destination = rid.path[:3]
         target = path("bindings", self._client.vhost, "e", source, kind[0], destination, key)
         self._check_gone(await self._client.write("delete_binding", "DELETE", target))

@@ -12,7 +12,7 @@ from channel_operator.core.accepted import Credential, Login, ResolvedUser
 from channel_operator.core.model import Key, Secret
 from channel_operator.core.rotation import PLAIN, slot_of
 
-__all__ = ["Wanted", "digest_of", "secret_name", "wanted"]
+__all__ = ["BindingContent", "binding_content", "digest_of", "secret_name"]
 
 Render = Callable[[Credential], Mapping[str, str]]
 
@@ -23,7 +23,7 @@ def secret_name(key: Key, spec: BrokerUserSpec) -> str:
 
 
 @dataclass(slots=True)
-class Wanted:
+class BindingContent:
     """A binding Secret as it should be. `render` puts the credential of this `slot` in; `digest` names all else.
 
     `username`: the native user that it names.
@@ -36,9 +36,9 @@ class Wanted:
     username: str
 
 
-def wanted(
+def binding_content(
     driver: Driver, resolved: ResolvedUser, login: Login, entries: Sequence[Mapping[str, Any]], ca: str | None
-) -> Wanted:
+) -> BindingContent:
     """Return the Secret that names this login. `entries`: what the user may use, for `channels.json`."""
 
     def render(credential: Credential) -> dict[str, str]:
@@ -49,7 +49,9 @@ def wanted(
     slot = PLAIN if login.by_certificate else slot_of(resolved.subject.name, login.name) or PLAIN
     secret = resolved.spec.secret
     metadata = [dict(secret.labels or {}), dict(secret.annotations or {})] if secret is not None else []
-    return Wanted(f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]), slot, login.name)
+    return BindingContent(
+        f"servicebinding.io/{content['type']}", render, digest_of([content, metadata]), slot, login.name
+    )
 
 
 def digest_of(value: Any) -> str:

@@ -3,7 +3,7 @@
 from channel_operator.api.meta import OWNED
 from channel_operator.brokers.rabbitmq.resources import Queue
 from channel_operator.core.model import Key
-from channel_operator.engine.glance import FRESH
+from channel_operator.engine.refresh import FRESH
 from tests.engine.world import World, world
 
 FOREIGN = Queue("billing.late", "classic", durable=True, auto_delete=False, arguments=())

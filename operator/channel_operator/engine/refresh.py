@@ -10,7 +10,7 @@ from channel_operator.core.model import Observation, ResourceId
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.state import BrokerState
 
-__all__ = ["FRESH", "Glance"]
+__all__ = ["FRESH", "Refresher"]
 
 FRESH = 1.0
 """Seconds for which a look at everything serves for those who come after it.
@@ -19,7 +19,7 @@ While many objects are made, the claim of each takes about as long before its fi
 """
 
 
-class Glance:
+class Refresher:
     """Refreshes the picture of one broker, object by object or, where many are asked for, all at once."""
 
     def __init__(self, state: BrokerState, clock: Clock) -> None:

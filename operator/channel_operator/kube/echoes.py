@@ -12,7 +12,7 @@ import aiohttp
 
 from channel_operator.engine.ports import EventSink
 
-__all__ = ["news_only"]
+__all__ = ["without_echoes"]
 
 _VERSION: Final = re.compile(rb'"resourceVersion":"([^"]*)"')
 _CHANGES: Final = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
@@ -55,7 +55,7 @@ class _Lines:
         return len(versions) == 1 and self._sink.knows(self._kind, versions[0].decode())
 
 
-def news_only(sink: EventSink, kinds: Mapping[str, str]) -> type[aiohttp.ClientResponse]:
+def without_echoes(sink: EventSink, kinds: Mapping[str, str]) -> type[aiohttp.ClientResponse]:
     """Return the class of responses for kopf's session. `kinds`: path of a list or watch → kind of its objects."""
 
     class Response(aiohttp.ClientResponse):

@@ -18,7 +18,7 @@ from channel_operator.engine.clock import Clock
 from channel_operator.engine.statuses import Statuses
 from channel_operator.engine.store import Store
 
-__all__ = ["Homeless"]
+__all__ = ["Brokerless"]
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ PATIENCE = 0.1
 """Seconds before anything is said: a Topic of the same apply comes in by another watch, often a moment later."""
 
 
-class Homeless:
+class Brokerless:
     """Reports and releases while this replica leads; `claims` is for releases only."""
 
     def __init__(self, store: Store, statuses: Statuses, claims: Claims, clock: Clock) -> None:

@@ -13,10 +13,10 @@ from channel_operator.engine.context import Context
 from channel_operator.engine.looks import Look
 from channel_operator.engine.state import BrokerState
 
-__all__ = ["Prospects"]
+__all__ = ["Dependencies"]
 
 
-class Prospects:
+class Dependencies:
     """Looks at the state of one broker."""
 
     def __init__(self, context: Context, state: BrokerState) -> None:

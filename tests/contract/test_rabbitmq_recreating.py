@@ -37,7 +37,7 @@ async def made(place: RabbitMQTarget) -> None:
 
 
 async def replace(place: RabbitMQTarget) -> Outcome:
-    change = Change(queue_id(NAME), Action.REPLACE, queue(place, 2000), queue(place, 1000), frozenset(), 0)
+    change = Change(queue_id(NAME), Action.RECREATE, queue(place, 2000), queue(place, 1000), frozenset(), 0)
     (outcome,) = await place.session.apply([change])
     return outcome
 

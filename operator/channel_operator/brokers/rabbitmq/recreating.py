@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from channel_operator.api.reasons import Reason
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
 from channel_operator.brokers.rabbitmq.compare import diff
-from channel_operator.brokers.rabbitmq.emptying import Hand
+from channel_operator.brokers.rabbitmq.emptying import ObjectWriter
 from channel_operator.brokers.rabbitmq.http import ManagementClient
 from channel_operator.brokers.rabbitmq.messages import count_messages, is_empty
 from channel_operator.brokers.rabbitmq.names import STAND_IN_SUFFIX
@@ -19,21 +19,21 @@ from channel_operator.brokers.rabbitmq.resources import DELIVERY_LIMIT, QUEUE_TY
 from channel_operator.core.model import Resource, ResourceId
 from channel_operator.errors import Blocked, OperatorError, Retry
 
-__all__ = ["Builder", "Replacing"]
+__all__ = ["Builder", "Recreating"]
 
 _LOOKS: Final = 4
 _REPLACEABLE: Final = frozenset({"quorum", "classic"})
 """Queue types that are empty once everything was read; a stream keeps what was read."""
 
 
-class Builder(Hand, Protocol):
+class Builder(ObjectWriter, Protocol):
     """Writes single objects; the writer is one."""
 
     async def declare(self, rid: ResourceId, wanted: Resource) -> Resource:
         """Make a queue; one that is there as wanted is success. Raises Blocked for one that does not fit."""
 
 
-class Replacing:
+class Recreating:
     """Replaces queues over one client; `tick`: seconds between the broker's own counts."""
 
     def __init__(self, client: ManagementClient, data_plane: DataPlane, builder: Builder, *, tick: float) -> None:
@@ -42,7 +42,7 @@ class Replacing:
         self._builder = builder
         self._tick = tick
 
-    async def replace(self, wanted: Queue) -> Queue | None:
+    async def recreate(self, wanted: Queue) -> Queue | None:
         """Have the queue as wanted; return the old one if it stays, since it is not empty or somebody consumes.
 
         Every step leaves messages a way to go. What a crash leaves behind, a stand-in beside a queue or alone, is

@@ -1,4 +1,4 @@
-"""Replacing what cannot be changed in place, where a user asked for it by annotation.
+"""Recreating what cannot be changed in place, where a user asked for it by annotation.
 
 Decides which objects are due: their difference needs a new one, or a replacement that was begun is to be finished.
 Whether an object is empty and unused is the broker's to say.
@@ -13,12 +13,12 @@ from channel_operator.core.model import Action, Capabilities, Change, Key, Probl
 from channel_operator.engine.context import Context
 from channel_operator.engine.state import BrokerState, owns
 
-__all__ = ["Renewals"]
+__all__ = ["Recreation"]
 
 IF_EMPTY = "IfEmpty"
 
 
-class Renewals:
+class Recreation:
     """Looks for what is to be replaced among the objects of one broker."""
 
     def __init__(self, context: Context, state: BrokerState) -> None:
@@ -34,10 +34,10 @@ class Renewals:
                 continue
             if look is None or not look.asserts or not owns(manifest, capabilities):
                 continue
-            found += [c for rid in self._state.desired.parts(key) if (c := self._renewal(key, rid)) is not None]
+            found += [c for rid in self._state.desired.parts(key) if (c := self._recreated(key, rid)) is not None]
         return found
 
-    def _renewal(self, key: Key, rid: ResourceId) -> Change | None:
+    def _recreated(self, key: Key, rid: ResourceId) -> Change | None:
         state = self._state
         if rid in state.busy:
             text = f"{rid} is being replaced, which takes some seconds."
@@ -49,6 +49,6 @@ class Renewals:
         if wanted is None or stand_in is None or rid in state.resting or leaders(state.desired.owners(rid)) != [key]:
             return None
         difference = state.driver.diff(wanted, observed) if observed is not None else None
-        if (difference is None or not difference.renewable) and stand_in not in state.picture:
+        if (difference is None or not difference.recreatable) and stand_in not in state.picture:
             return None
-        return Change(rid, Action.REPLACE, wanted, observed, frozenset({key}), 0, destructive=True)
+        return Change(rid, Action.RECREATE, wanted, observed, frozenset({key}), 0, destructive=True)
