@@ -15,7 +15,7 @@ from channel_operator.kube import events as events_module
 from channel_operator.kube.client import KubeClient
 from channel_operator.kube.events import EventPoster
 from tests.kube.conftest import Kube
-from tests.kube.connected import connected, eventually, make_queue, queue_key
+from tests.kube.connected import Requests, connected, eventually, make_queue, queue_key
 from tests.lab.proxy import FaultProxy
 
 
@@ -107,6 +107,24 @@ async def test_what_is_told_while_the_api_server_is_away_is_posted_when_it_is_ba
             await eventually(
                 lambda: "Told while nobody listened." in {event["message"] for event in events(kube, namespace)}
             )
+
+
+async def test_what_an_api_server_forbids_that_has_just_started_is_posted_once_it_knows_its_roles(
+    kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    requests = Requests()
+    with FaultProxy("127.0.0.1", kube.control_plane.port) as proxy:
+        url = f"https://127.0.0.1:{proxy.port}"
+        account = kube.control_plane.kubeconfig_for(namespace, "default", tmp_path / "kubeconfig", url=url)
+        async with connected(account, requests) as client, posting(client) as poster:
+            proxy.refuse()
+            tell(poster, namespace, "uid", "Told while nobody listened.")
+            await eventually(lambda: requests.seen["create", "error"] > 0)
+            proxy.forward()
+            await eventually(lambda: requests.seen["create", "403"] > 0)
+            role = ("--clusterrole=cluster-admin", f"--serviceaccount={namespace}:default")
+            kube.kubectl("create", "rolebinding", "all", "-n", namespace, *role)
+            await eventually(lambda: bool(events(kube, namespace)))
 
 
 async def test_what_waits_is_posted_on_a_clean_exit(kube: Kube, namespace: str) -> None:

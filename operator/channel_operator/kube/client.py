@@ -41,6 +41,8 @@ _CONNECTIONS = 16
 _WRITE_SECONDS = 10.0
 _READ_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
+_STARTING_SECONDS = 30.0
+"""After it was away, an API server may forbid everything for so long: it answers before it has read its roles."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _METHODS = {"get": "GET", "list": "GET", "create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
@@ -109,6 +111,7 @@ class KubeClient:
         self._turn = asyncio.Semaphore(_CONNECTIONS)
         self._session = credentials.session(connections=0)
         self._recorder = recorder or NoKubeRecorder()
+        self._away = float("-inf")
 
     @property
     def is_busy(self) -> bool:
@@ -157,16 +160,29 @@ class KubeClient:
                 content = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except TimeoutError:
-            self._recorder.kube_request(verb, "error")
+            self._gone(verb)
             raise Unreachable(f"the API server did not answer within {seconds:.0f} s ({verb} {url_path})") from None
         except (aiohttp.ClientError, OSError) as error:
-            self._recorder.kube_request(verb, "error")
+            self._gone(verb)
             raise Unreachable(f"the API server cannot be reached: {_cause(error)}") from error
         self._recorder.kube_request(verb, str(status))
         answer = _parse(content)
         if 200 <= status < 300:  # noqa: PLR2004  # the range of success
             return answer
-        raise _failure(status, answer, what=f"{verb} {url_path}", retry_after=retry_after)
+        failure = _failure(status, answer, what=f"{verb} {url_path}", retry_after=retry_after)
+        if isinstance(failure, Unreachable):
+            self._away = self._now()
+        if isinstance(failure, Forbidden) and self._now() - self._away < _STARTING_SECONDS:
+            raise Retry(f"the API server, back since a moment, does not let the operator {verb} {url_path} yet")
+        raise failure
+
+    def _gone(self, verb: str) -> None:
+        self._away = self._now()
+        self._recorder.kube_request(verb, "error")
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def _parse(content: bytes) -> dict[str, Any]:
