@@ -97,13 +97,20 @@ class Broker:
         """Send one request to /api/segments; return the decoded answer, None if empty. Raises RefusedError."""
         url = URL(self._url + "/api/" + "/".join(quote(s, safe="") for s in segments), encoded=True)
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        async with self._session.request(method, url, data=data) as response:
-            content = await response.read()
-        if response.status == 404 and missing_ok:
+        try:
+            status, content = await self._exchange(method, url, data)
+        except aiohttp.ServerDisconnectedError:
+            # Closed by the broker just as it was taken up again; every call here may be repeated.
+            status, content = await self._exchange(method, url, data)
+        if status == 404 and missing_ok:
             return None
-        if response.status >= 400:
-            raise RefusedError(f"{method} {url.raw_path}", response.status, content.decode(errors="replace"))
+        if status >= 400:
+            raise RefusedError(f"{method} {url.raw_path}", status, content.decode(errors="replace"))
         return json.loads(content) if content else None
+
+    async def _exchange(self, method: str, url: URL, data: bytes | None) -> tuple[int, bytes]:
+        async with self._session.request(method, url, data=data) as response:
+            return response.status, await response.read()
 
     async def definitions(self, vhost: str) -> Mapping[str, list[dict[str, Any]]]:
         """Return everything durable that a virtual host has."""
