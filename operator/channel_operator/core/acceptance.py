@@ -26,17 +26,16 @@ from channel_operator.core.accepted import (
 )
 from channel_operator.core.access import GrantReport
 from channel_operator.core.defaults import completed
-from channel_operator.core.model import Key, Problem
+from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest, View
 
 __all__ = ["Acceptance", "accepted", "subject_of"]
 
 
 class Acceptance(NamedTuple):
-    """What a manifest comes to. `resolved` None: it holds what it has, and `problems` say why."""
+    """What a manifest comes to. `resolved` None: it holds what it has."""
 
     resolved: Resolved | None
-    problems: tuple[Problem, ...] = ()
     grants: tuple[GrantReport, ...] = ()
 
 
@@ -51,7 +50,7 @@ def accepted(
             granted, reports = access.grants(
                 _queue_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
             )
-            return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted, dead), grants=reports)
+            return Acceptance(ResolvedQueue(subject, subject.spec, stated, granted, dead), reports)
         case BrokerUserSpec() as spec:
             by_certificate = manifest.refs.by_certificate
             unread = (Login(n, by_certificate=by_certificate) for n in access.usernames(manifest, broker, view))
@@ -64,13 +63,13 @@ def accepted(
                 spec=broker,
                 view=view,
             )
-            return Acceptance(ResolvedTopic(subject, subject.spec, stated, granted), grants=reports)
+            return Acceptance(ResolvedTopic(subject, subject.spec, stated, granted), reports)
         case SubscriptionSpec() as stated if isinstance(subject.spec, SubscriptionSpec) and subject.topic is not None:
             granted, reports = access.grants(
                 _subscription_lists(stated), namespace=subject.key.namespace, broker=broker_key, spec=broker, view=view
             )
             resolved = ResolvedSubscription(subject, subject.spec, stated, subject.topic, granted, dead)
-            return Acceptance(resolved, grants=reports)
+            return Acceptance(resolved, reports)
         case _:
             return Acceptance(None)
 

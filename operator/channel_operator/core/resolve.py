@@ -102,61 +102,80 @@ def resolve(manifest: Manifest, view: View, *, grace_over: bool, logins: tuple[L
     broker_key = manifest.refs.broker
     if broker_key is None:
         missing = references.topic_problem(manifest, None, view)
-        return Resolution(
-            Standing.WAITING, None, problems=(*_spec_problems(manifest), *([missing] if missing is not None else []))
-        )
+        told = (*_spec_problems(manifest), *([missing] if missing is not None else []))
+        return Resolution(Standing.WAITING, None, problems=told)
     broker = view.get(broker_key)
     if broker is None or not isinstance(broker.spec, BrokerSpec) or broker_problems(broker, view):
         return _without_broker(manifest, broker_key, broker)
-    spec = broker.spec
-    subject = subject_of(manifest, spec, view)
-    observes = policy.only_observes(manifest, spec)
+    subject = subject_of(manifest, broker.spec, view)
     # Before all else: a record or a finalizer that a user wrote by hand gives no say over a name that is another's.
-    problem = _name_problem(manifest, subject, broker, view) if subject is not None else None
+    misnamed = _name_problem(manifest, subject, broker, view) if subject is not None else None
     if manifest.deleted is not None:
-        asked = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes
-        needed_by = references.needed_by(manifest, subject.removal, view) if subject is not None else ()
-        if asked or problem is not None:
-            return Resolution(Standing.RELEASED, broker_key, subject, observes=observes, needed_by=needed_by)
-        withheld = _all_withheld(manifest, subject, broker, view)
-        return Resolution(
-            Standing.DELETED, broker_key, subject, observes=observes, needed_by=needed_by, withheld=withheld
-        )
+        return _leaving(manifest, subject, broker, broker.spec, view, owns_name=misnamed is None)
     denied = _consent_problem(manifest, broker, view, grace_over=grace_over)
-    if problem is not None:
+    if misnamed is not None:
         # The Broker's naming rules and names are nobody's business who is not admitted.
-        told = (*_spec_problems(manifest), problem if denied is None else denied)
+        told = (*_spec_problems(manifest), misnamed if denied is None else denied)
         return Resolution(Standing.WAITING, broker_key, subject, problems=told)
     if denied is not None:
-        withheld = _all_withheld(manifest, subject, broker, view)
+        withheld = _all_withheld(manifest, subject, broker_key, broker.spec, view)
         return Resolution(Standing.DENIED, broker_key, subject, problems=(denied,), withheld=withheld)
+    return _admitted(manifest, subject, broker, broker.spec, view, logins)
+
+
+def _leaving(
+    manifest: Manifest, subject: Subject | None, broker: Manifest, spec: BrokerSpec, view: View, *, owns_name: bool
+) -> Resolution:
+    """Decide for a deleted object: its parts are withdrawn, unless its owner or its name says to leave them."""
+    observes = policy.only_observes(manifest, spec)
+    released = policy.is_released_by_force(manifest) or policy.is_disabled(manifest) or observes or not owns_name
+    return Resolution(
+        Standing.RELEASED if released else Standing.DELETED,
+        broker.key,
+        subject,
+        observes=observes,
+        needed_by=references.needed_by(manifest, subject.removal, view) if subject is not None else (),
+        withheld=None if released else _all_withheld(manifest, subject, broker.key, spec, view),
+    )
+
+
+def _admitted(
+    manifest: Manifest,
+    subject: Subject | None,
+    broker: Manifest,
+    spec: BrokerSpec,
+    view: View,
+    logins: tuple[Login, ...],
+) -> Resolution:
+    """Decide for an object that has its name and every consent: what it says, or what keeps it on hold."""
+    observes = policy.only_observes(manifest, spec)
     if policy.is_disabled(manifest):
-        return Resolution(Standing.HELD, broker_key, subject, observes=observes)
-    problem = references.topic_problem(manifest, broker_key, view)
-    problem = problem or dead_letters.dead_letter_problem(manifest, broker_key, view)
+        return Resolution(Standing.HELD, broker.key, subject, observes=observes)
+    problem = references.topic_problem(manifest, broker.key, view)
+    problem = problem or dead_letters.dead_letter_problem(manifest, broker.key, view)
     problems = (*_spec_problems(manifest), *([problem] if problem is not None else _not_ready(manifest, broker)))
     if problems or subject is None:
         problems, awaits = problems or (_unnamed(),), references.unmade_log(manifest, view)
-        return Resolution(Standing.HELD, broker_key, subject, problems=problems, observes=observes, awaits=awaits)
-    found = accepted(manifest, subject, broker_key, spec, view, logins)
-    standing = Standing.ACCEPTED if found.resolved is not None else Standing.HELD
+        return Resolution(Standing.HELD, broker.key, subject, problems=problems, observes=observes, awaits=awaits)
+    found = accepted(manifest, subject, broker.key, spec, view, logins)
     return Resolution(
-        standing,
-        broker_key,
+        Standing.ACCEPTED if found.resolved is not None else Standing.HELD,
+        broker.key,
         subject,
         found.resolved,
-        found.problems,
-        found.grants,
+        grants=found.grants,
         observes=observes,
         withheld=_withheld(found, gone=False),
     )
 
 
-def _all_withheld(manifest: Manifest, subject: Subject | None, broker: Manifest, view: View) -> Resolved | None:
+def _all_withheld(
+    manifest: Manifest, subject: Subject | None, broker: Key, spec: BrokerSpec, view: View
+) -> Resolved | None:
     """Return what a channel would give if it were not deleted, or had its consents."""
-    if subject is None or not isinstance(broker.spec, BrokerSpec):
+    if subject is None:
         return None
-    return _withheld(accepted(manifest, subject, broker.key, broker.spec, view, ()), gone=True)
+    return _withheld(accepted(manifest, subject, broker, spec, view, ()), gone=True)
 
 
 def _withheld(found: Acceptance, *, gone: bool) -> Resolved | None:

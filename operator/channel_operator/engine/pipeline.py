@@ -46,8 +46,6 @@ class Pipeline:
         self._tries: dict[Key, int] = {}
         self._delayed: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def add(self, key: Key) -> None:
         """Have a key worked on; while it is, once more afterwards."""
@@ -55,7 +53,6 @@ class Pipeline:
             self._again.add(key)
             return
         self._waiting[key] = None
-        self._idle.clear()
         self._wake.set()
 
     def discard(self, key: Key) -> None:
@@ -69,10 +66,6 @@ class Pipeline:
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._active)
-
-    async def drained(self) -> None:
-        """Wait until nothing waits and nothing is worked on."""
-        await self._idle.wait()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -98,8 +91,6 @@ class Pipeline:
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
-                if not self._waiting and not self._active:
-                    self._idle.set()
 
     async def _one(self, key: Key) -> None:
         if not self._leads():
