@@ -133,7 +133,7 @@ FORBIDDEN = {
     "a path of one machine": r"/(?:work|root|home)/" + r"\w|/tmp/" + r"(?:brief|ship)\b",
     "a registry or mirror address": _SWITCHES + r"|https?://(?!maven\.apache\.org/POM/)[\w.-]*"
     r"(?:pypi|pythonhosted|npmjs|goproxy|proxy\.golang|maven|docker|quay|ghcr|artifactory|nexus|mirror)[\w.-]*[/:]",
-    "a private key": "BEGIN (?:RSA |EC )?PRIVATE " + "KEY-----\n[A-Za-z0-9+/]{40}",
+    "a private key, or what a scanner takes for one": "-----BEGIN (?:[A-Z]+ )*PRIVATE " + "KEY-----",
 }
 
 

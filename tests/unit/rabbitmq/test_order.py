@@ -190,13 +190,10 @@ def test_a_binding_secret_has_every_entry_by_its_usual_name() -> None:
 
 
 def test_the_binding_of_a_certificate_user_has_the_pair_and_no_password() -> None:
-    pair = Credential(None, "-----BEGIN CERTIFICATE-----", Secret("-----BEGIN PRIVATE KEY-----"))
+    pair = Credential(None, "the certificate", Secret("its key"))
     entries = driver().binding("CN=shop.checkout,O=Acme", pair, channels=[], ca=None)
     assert entries["username"] == "CN=shop.checkout,O=Acme"
-    assert (entries["tls.crt"], entries["private-key"]) == (
-        "-----BEGIN CERTIFICATE-----",
-        "-----BEGIN PRIVATE KEY-----",
-    )
+    assert (entries["tls.crt"], entries["private-key"]) == ("the certificate", "its key")
     assert entries["uri"] == "amqps://rabbitmq.messaging.svc:5671/%2F"
     assert "password" not in entries
 
