@@ -29,7 +29,7 @@ def work(binding: Binding, arguments: argparse.Namespace) -> int:
         print(f"worker {arguments.name}: waiting for jobs", flush=True)
         # One job at a time, so that a slow worker does not sit on jobs that another could do.
         for delivery in deliveries(channel, queues, silence=arguments.until_idle):
-            time.sleep(arguments.seconds)
+            time.sleep(arguments.seconds)  # stands for the work
             print(f"worker {arguments.name}: {delivery.body}", flush=True)
             channel.basic_ack(delivery.tag)
             done += 1

@@ -117,7 +117,11 @@ class Settings:
     identity: str | None = _option(
         None, _tag, "this replica's name in the Lease; default the host name and a random part"
     )
-    leader_election: bool = _option(True, _boolean, "false: act without a Lease; never with more than one replica")  # noqa: FBT003
+    leader_election: bool = _option(
+        True,  # noqa: FBT003  # the option's default, not a switch of `_option`
+        _boolean,
+        "false: act without a Lease; never with more than one replica",
+    )
     lease_duration: float = _option(15.0, _seconds, "how long others wait for a silent leader")
     lease_renew_deadline: float = _option(10.0, _seconds, "how long a leader that cannot renew goes on")
     lease_retry_period: float = _option(2.0, _seconds, "how often the Lease is renewed or tried for")
@@ -132,16 +136,17 @@ class Settings:
     secrets_sweep: float = _option(900.0, _seconds, "how often users' Secrets are looked at again")
     broker_secret_sweep: float = _option(60.0, _seconds, "how often a Broker's own Secrets are read again")
     max_policies: int = _option(100, _positive, "policies of the operator per RabbitMQ vhost, at most")
-    # _option returns a field, so nothing is shared between instances.
-    metrics_address: Address = _option(Address("127.0.0.1", 9090), _address, "host:port of /metrics")  # noqa: RUF009
-    health_address: Address = _option(  # noqa: RUF009
+    metrics_address: Address = _option(  # noqa: RUF009  # a field is returned: nothing is shared between instances
+        Address("127.0.0.1", 9090), _address, "host:port of /metrics"
+    )
+    health_address: Address = _option(  # noqa: RUF009  # the same
         Address("127.0.0.1", 8081), _address, "host:port of /startupz, /readyz and /healthz"
     )
     log_format: str = _option("json", _one_of("json", "text"), "json, or text for terminals")
     log_level: str = _option(
         "info", _one_of("debug", "info", "warning", "error"), "least level that is logged: debug, info, warning, error"
     )
-    kubeconfig: Path | None = _option(  # noqa: RUF009
+    kubeconfig: Path | None = _option(  # noqa: RUF009  # the same
         None, Path, "kubeconfig to use; default KUBECONFIG, else the pod's ServiceAccount, else ~/.kube/config"
     )
     context: str | None = _option(None, str, "context of the kubeconfig; default its current one")

@@ -22,7 +22,7 @@ async def made(place: RabbitMQTarget, **fields: object) -> tuple[Scene, str]:
     scene = Scene(place, await place.session.probe())
     log, writer, reader = scene.name("log"), scene.name("writer"), scene.name("reader")
     options = {"storage": "Log", "rabbitmq": {"streamProducers": True}, **fields}
-    topic = resolved_topic(log, grant(writer, Role.PRODUCER), **options)  # type: ignore[arg-type]
+    topic = resolved_topic(log, grant(writer, Role.PRODUCER), **options)  # type: ignore[arg-type]  # options of many types
     subscription = resolved_subscription(scene.name("sub"), grant(reader, Role.CONSUMER), topic=topic)
     await scene.settle(topic, subscription, resolved_user(writer), resolved_user(reader))
     return scene, log

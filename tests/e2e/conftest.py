@@ -55,7 +55,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
     def make(*, operator: bool = True, **options: object) -> World:
-        world = World(tmp_path / f"world-{len(made)}", **options)  # type: ignore[arg-type]
+        world = World(tmp_path / f"world-{len(made)}", **options)  # type: ignore[arg-type]  # options of many types
         made.append(world)
         return world.start(operator=operator)
 

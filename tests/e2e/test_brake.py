@@ -35,7 +35,7 @@ def _consent(site: Site, labels: dict[str, str]) -> None:
     body = {"spec": {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": labels}}}}
     # A merge patch: the former label has to be named to go.
     gone: dict[str, Any] = dict.fromkeys({*site.label, "chanels"} - labels.keys())
-    body["spec"]["allowedNamespaces"]["selector"]["matchLabels"] = {**gone, **labels}  # type: ignore[index]
+    body["spec"]["allowedNamespaces"]["selector"]["matchLabels"] = {**gone, **labels}  # type: ignore[index]  # the Broker is there
     site.cluster.patch("Broker", site.home, "main", body)
 
 

@@ -131,7 +131,7 @@ def test_connections_cut_in_the_middle_of_anything_leave_no_half_done_queue(
         before = proxy.accepted
         proxy.cut_after(count, direction=direction)
         site.cluster.apply(queue(site, team, name, deadLetter=DEAD))
-        wait_until(lambda before=before: proxy.accepted > before, "connections are cut")  # type: ignore[misc]
+        wait_until(lambda before=before: proxy.accepted > before, "connections are cut")  # type: ignore[misc]  # binds this turn's value
         proxy.forward()
         site.cluster.wait_ready("Queue", team, name)
     site.cluster.wait_ready("Broker", site.home, "main")

@@ -127,7 +127,7 @@ def test_a_broker_whose_data_plane_does_not_answer_says_which_plane(world: World
 
 def test_a_virtual_host_that_is_not_there(world: World) -> None:
     site = Site(world.cluster, world.rabbitmq, vhost=f"absent-{free_port()}")
-    site.make_vhost = lambda: None  # type: ignore[method-assign]
+    site.make_vhost = lambda: None  # type: ignore[method-assign]  # it is to be missing
     site.start(wait=False)
     found = site.cluster.wait_reason("Broker", site.home, "main", "BrokerUnreachable")
     shown = condition(found, "Reachable")

@@ -28,6 +28,6 @@ async def settled(w: World, **fields: Any) -> tuple[Key, Key]:
 def check_untouched(w: World, on_broker: int, secret: str) -> None:
     """Nothing was written to the broker, and clients find what they found before."""
     assert [str(change.id) for change in w.broker.writes[on_broker:]] == []
-    assert w.permission("billing.worker").read == READS  # type: ignore[union-attr]
+    assert w.permission("billing.worker").read == READS
     assert w.kube.entries("billing", "worker-binding")["channels.json"] == secret
     assert json.loads(secret) == CHANNELS

@@ -18,7 +18,7 @@ async def test_a_secret_that_belongs_to_something_else_is_not_touched_and_named(
         assert w.kube.condition(user) == ("False", "SecretConflict")
         assert 'a Secret "billing/worker-binding" exists' in w.kube.message(user)
         assert w.kube.entries("billing", "worker-binding") == {"important": "data"}
-        assert w.user("billing.worker") is None
+        assert "billing.worker" not in w.names("User")
         assert w.ready(queue)
         assert w.kube.status(queue)["grants"][0]["state"] == "Missing"
         del w.kube.secrets["billing", "worker-binding"]
@@ -62,11 +62,11 @@ async def test_a_password_that_cannot_be_taken_is_awaited_and_named(entries: dic
         assert w.kube.condition(user) == ("Unknown", "RefNotFound")
         assert said in w.kube.message(user)
         assert 'spec.passwordSecretRef: no password in Secret "billing/mine"' in w.kube.message(user)
-        assert w.user("billing.worker") is None
+        assert "billing.worker" not in w.names("User")
         w.kube.secret("billing", "mine", password="chosen-by-the-team")
         await w.advance(30)
         assert w.ready(user)
-        assert w.user("billing.worker").password == Secret("chosen-by-the-team")  # type: ignore[union-attr]
+        assert w.user("billing.worker").password == Secret("chosen-by-the-team")
         assert w.kube.entries("billing", "worker-binding")["password"] == "chosen-by-the-team"
 
 
@@ -85,7 +85,7 @@ async def test_an_own_password_that_is_stated_later_is_taken_before_the_edit_is_
             await w.start()
         await w.settle()
         assert w.ready(user)
-        assert w.user("billing.worker").password == Secret("chosen-by-the-team")  # type: ignore[union-attr]
+        assert w.user("billing.worker").password == Secret("chosen-by-the-team")
         assert w.kube.entries("billing", "worker-binding")["password"] == "chosen-by-the-team"
 
 
@@ -104,7 +104,7 @@ async def test_a_changed_own_password_is_noticed(by: str) -> None:
             await w.settle()
         else:
             await w.advance(130)
-        assert w.user("billing.worker").password == Secret("second-password")  # type: ignore[union-attr]
+        assert w.user("billing.worker").password == Secret("second-password")
         assert w.kube.entries("billing", "worker-binding")["password"] == "second-password"
         assert w.kube.status(user)["credentials"]["issuedAt"] > issued
         assert w.ready(user)
@@ -121,7 +121,7 @@ async def test_a_deleted_binding_secret_is_made_again_and_the_password_changes_o
         await w.advance(130)
         new = w.kube.entries("billing", "worker-binding")["password"]
         assert new != old
-        assert w.user("billing.worker").password == Secret(new)  # type: ignore[union-attr]
+        assert w.user("billing.worker").password == Secret(new)
         assert w.ready(user)
 
 

@@ -101,7 +101,7 @@ async def test_grants_given_and_taken_back_in_the_overlap_concern_both() -> None
         more = w.make_queue("more", consumers=[{"name": "worker"}])
         await w.settle()
         both = {f"billing.worker{slot}" for slot in ("_a", "_b")}
-        assert {w.permission(name).read for name in both} == {"^(?:billing\\.(?:invoices|more))$"}  # type: ignore[union-attr]
+        assert {w.permission(name).read for name in both} == {"^(?:billing\\.(?:invoices|more))$"}
         w.kube.edit(more, consumers=[])
         await w.advance(10)
         assert reads(w) == both
@@ -353,7 +353,7 @@ async def test_a_rotation_costs_one_secret_and_one_status() -> None:
         w.kube.annotate(user, rotate="1")
         await w.advance(30)
         assert w.kube.written(written) == {Write("secret", user): 1, Write("status", user): 1}
-        assert w.user("billing.worker_a").tags == (TAG,)  # type: ignore[union-attr]
+        assert w.user("billing.worker_a").tags == (TAG,)
 
 
 async def test_what_is_issued_twice_in_one_second_reaches_the_secret_both_times() -> None:

@@ -19,7 +19,6 @@ def policy(w: World, name: str = NAME) -> dict[str, Any] | None:
 
 def arguments(w: World) -> dict[str, Any]:
     queue = w.queue(NAME)
-    assert queue is not None
     return dict(queue.arguments)
 
 

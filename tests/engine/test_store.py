@@ -5,7 +5,7 @@ from typing import Any
 
 from channel_operator.api.meta import API_VERSION, FINALIZER, OWNED, Kind
 from channel_operator.core.model import Capabilities, Key
-from channel_operator.core.view import Claim
+from channel_operator.core.view import Claim, Manifest
 from channel_operator.engine.store import Store
 
 BROKERS = ("main", "second")
@@ -73,6 +73,12 @@ class Heard:
     def _hear(self, keys: Collection[Key]) -> None:
         self.dirty |= set(keys)
 
+    def known(self, key: Key) -> Manifest:
+        """Return what is known of an object that is there."""
+        found = self.store.get(key)
+        assert found is not None
+        return found
+
     def take(self) -> set[Key]:
         """Return what was heard since the last time."""
         heard, self.dirty = self.dirty, set()
@@ -127,7 +133,7 @@ def test_an_event_older_than_what_is_known_changes_nothing() -> None:
     stale["metadata"]["resourceVersion"] = "5"
     heard.store.event("MODIFIED", stale)
     assert heard.take() == set()
-    assert heard.store.get(QUEUE).finalizers == (FINALIZER,)  # type: ignore[union-attr]
+    assert heard.known(QUEUE).finalizers == (FINALIZER,)
 
 
 def test_versions_that_are_not_numbers_are_never_called_old() -> None:
@@ -149,7 +155,7 @@ def test_a_deletion_of_an_earlier_incarnation_does_not_touch_the_present_one() -
 def test_a_write_to_an_earlier_incarnation_is_not_noted() -> None:
     heard = filled()
     heard.store.wrote(QUEUE, "before", "9", finalizers=(FINALIZER,))
-    assert heard.store.get(QUEUE).finalizers == ()  # type: ignore[union-attr]
+    assert heard.known(QUEUE).finalizers == ()
 
 
 def test_a_user_wakes_those_who_name_it() -> None:

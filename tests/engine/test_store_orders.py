@@ -56,7 +56,7 @@ class Server:
         self.learnt: dict[Key, Capabilities] = {}
         self.version = 0
 
-    def step(self, store: Store, what: str, target: Any, choice: int, flag: bool) -> None:  # noqa: FBT001
+    def step(self, store: Store, what: str, target: Any, choice: int, flag: bool) -> None:
         """Do one thing and tell the store of it; `flag` says that the watch tells it twice."""
         self.version += 1
         match what:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.resources import Policy, policy_id, queue_id
-from channel_operator.core.model import Key
+from channel_operator.core.model import Key, Secret
 from channel_operator.core.rotation import family
 from tests.engine.world import MAIN, TAG, World, world
 
@@ -198,13 +198,13 @@ def check(w: World) -> None:
     alive = {key.name: body["spec"] for key, body in w.kube.objects.items() if key.kind is not Kind.BROKER}
     assert all("deletionTimestamp" not in body["metadata"] for body in w.kube.objects.values())
     assert w.ready(*w.kube.objects)
-    tagged = {rid.path[0] for rid in w.broker.resources if rid.kind == "User" and w.user(rid.path[0]).tags == (TAG,)}  # type: ignore[union-attr]
+    tagged = {rid.path[0] for rid in w.broker.resources if rid.kind == "User" and w.user(rid.path[0]).tags == (TAG,)}
     assert {native.partition("_")[0] for native in tagged} == {f"billing.{name}" for name in alive if name in USERS}
     for name in USERS:
         if name in alive:
             check_user(w, name, tagged, {q: spec for q, spec in alive.items() if q in QUEUES})
             continue
-        assert all(w.permission(native) is None for native in family(f"billing.{name}"))
+        assert all(native not in w.names("Permission") for native in family(f"billing.{name}"))
     check_policy(w, alive.get(BY_POLICY))
     for name in set(alive) & set(QUEUES):
         assert f"billing.{name}" in w.names("Queue")
@@ -230,12 +230,11 @@ def check_user(w: World, name: str, tagged: set[str], queues: dict[str, Any]) ->
     rotates = "rotation" in w.kube.objects[key_of(name)]["spec"]
     assert (secret["username"] != f"billing.{name}") is rotates
     assert secret["username"] == w.kube.status(key_of(name))["username"]
-    assert w.user(secret["username"]).password.reveal() == secret["password"]  # type: ignore[union-attr]
+    assert w.user(secret["username"]).password == Secret(secret["password"])
     reads = {f"billing.{q}" for q, spec in queues.items() if {"name": name} in spec["consumers"]}
     writes = {f"billing.{q}_in" for q, spec in queues.items() if {"name": name} in spec["producers"]}
     for native in tagged & set(family(f"billing.{name}")):
         found = w.permission(native)
-        assert found is not None
         assert (set(parse(found.read) or ()), set(parse(found.write) or ())) == (reads, writes)
     assert all((f'"name": "{q}"' in secret["channels.json"]) == _names(spec, name) for q, spec in queues.items())
 

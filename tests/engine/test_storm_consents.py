@@ -170,14 +170,12 @@ def fed(w: World, name: str) -> set[tuple[str, str]]:
 
 def check_users(w: World, users: list[str], topics: dict[str, Any], served: dict[str, Any]) -> None:
     """Hold the users on the broker against the lists of the channels."""
-    tagged = {name for name in w.names("User") if w.user(name).tags == (TAG,)}  # type: ignore[union-attr]
+    tagged = {name for name in w.names("User") if w.user(name).tags == (TAG,)}
     secrets = {name: w.kube.entries("billing", f"{name}-binding") for name in users}
     assert {secret["username"] for secret in secrets.values()} <= tagged
     assert {name.removesuffix("_a").removesuffix("_b") for name in tagged} == {f"billing.{name}" for name in users}
     for name, secret in secrets.items():
         found, native = w.permission(secret["username"]), w.user(secret["username"])
-        assert found is not None
-        assert native is not None
         assert native.password is not None
         assert native.password.reveal() == secret["password"]
         writes = {f"shop.{t}" for t, s in topics.items() if {"name": name, "namespace": "billing"} in s["producers"]}

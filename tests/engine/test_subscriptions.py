@@ -49,8 +49,6 @@ async def test_any_order_of_creation_ends_ready(order: tuple[str, ...], *, pause
         assert w.ready(*keys.values())
         assert w.bindings("billing.mailer") == FEED
         producer, consumer = w.permission("shop.checkout"), w.permission("billing.worker")
-        assert producer is not None
-        assert consumer is not None
         assert (producer.write, producer.read) == ("^(?:shop\\.(?:orders))$", "^$")
         assert (consumer.write, consumer.read) == ("^$", "^(?:billing\\.(?:mailer))$")
 
@@ -173,7 +171,6 @@ async def test_consent_taken_back_ends_flow_and_access_and_keeps_the_messages(ho
         assert w.bindings("billing.mailer") == set()
         assert "billing.mailer" in w.names("Queue")
         found = w.permission("billing.worker")
-        assert found is not None
         assert found.read == "^$"
         assert w.kube.condition(key, "Ready") == ("False", "RefNotPermitted")
         w.kube.namespace("billing", labels={"team": "money"})
@@ -233,7 +230,6 @@ async def test_a_topic_that_would_be_deleted_waits_for_its_subscriptions_and_nam
         assert w.kube.condition(topic, "Ready") == ("Unknown", "Deleting")
         assert "Subscription billing/mailer" in w.kube.message(topic, "Ready")
         producer = w.permission("shop.checkout")
-        assert producer is not None
         assert producer.write == "^$"
         w.kube.delete(subscription)
         await w.settle()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from channel_operator.brokers.rabbitmq.resources import Queue, queue_id
+from channel_operator.brokers.rabbitmq.resources import Policy, Queue, queue_id
 from channel_operator.core.model import Key
 from tests.engine.world import World, world
 
@@ -37,7 +37,6 @@ async def make(w: World, **fields: Any) -> dict[str, Key]:
 
 def rights(w: World, user: str) -> tuple[str, str]:
     found = w.permission(user)
-    assert found is not None
     return found.write, found.read
 
 
@@ -61,7 +60,6 @@ async def test_a_log_is_a_stream_with_an_exchange_before_it() -> None:
     async with world() as w:
         keys = await make(w, retention={"time": "168h", "bytes": "20Gi"}, replicas=3)
         stream = w.queue("shop.orders")
-        assert stream is not None
         assert stream.type == "stream"
         assert dict(stream.arguments) == {
             "x-queue-type": "stream",
@@ -91,7 +89,6 @@ async def test_a_super_stream_is_bound_the_way_its_clients_look_for_it() -> None
             for n in range(3)
         ]
         one = w.queue("shop.orders_1")
-        assert one is not None
         assert dict(one.arguments)["x-max-length-bytes"] == 100 * 2**20
         assert w.kube.status(keys["topic"])["effective"]["retention"] == {"bytesPerPartition": 100 * 2**20}
         assert rights(w, "shop.checkout") == ("^(?:shop\\.(?:orders))$", "^$")
@@ -204,10 +201,8 @@ async def test_retention_changes_live(*, at_once: bool) -> None:
             await w.start()
         await w.settle()
         assert w.ready(keys["topic"])
-        policies = [r for rid, r in w.broker.resources.items() if rid.kind == "Policy"]
-        assert [dict(policy.definition) for policy in policies] == [  # type: ignore[attr-defined]
-            {"max-age": "86400s", "max-length-bytes": 2**30}
-        ]
+        policies = [r for r in w.broker.resources.values() if isinstance(r, Policy)]
+        assert [dict(policy.definition) for policy in policies] == [{"max-age": "86400s", "max-length-bytes": 2**30}]
 
 
 async def test_a_quiet_log_writes_nothing() -> None:

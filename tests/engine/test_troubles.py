@@ -57,7 +57,7 @@ async def test_a_refused_permission_is_told_on_its_user_and_mended() -> None:
         w.refuses.clear()
         await w.advance(400)
         assert w.ready(user, queue)
-        assert w.permission("billing.worker").read == "^$"  # type: ignore[union-attr]
+        assert w.permission("billing.worker").read == "^$"
 
 
 async def test_a_deletion_that_the_broker_refuses_waits_and_says_for_what() -> None:

@@ -64,7 +64,7 @@ class Counts:
         assert broker
         self.corrected[resource] += count
 
-    def leading(self, leader: bool) -> None:  # noqa: FBT001  # the protocol's form
+    def leading(self, leader: bool) -> None:
         del leader
 
     def broker(self, broker: str) -> Recorder:
@@ -175,22 +175,22 @@ class World:
         """The broker that most tests use."""
         return self.brokers.setdefault("https://rabbitmq:15671", FakeBroker())
 
-    def queue(self, name: str) -> Queue | None:
+    def queue(self, name: str) -> Queue:
         """Return a queue as the broker has it."""
         found = self.broker.resources.get(queue_id(name))
-        assert found is None or isinstance(found, Queue)
+        assert isinstance(found, Queue), f"no Queue {name}: there are {sorted(self.names('Queue'))}"
         return found
 
-    def user(self, name: str) -> User | None:
+    def user(self, name: str) -> User:
         """Return a user as the broker has it."""
         found = self.broker.resources.get(user_id(name))
-        assert found is None or isinstance(found, User)
+        assert isinstance(found, User), f"no User {name}: there are {sorted(self.names('User'))}"
         return found
 
-    def permission(self, user: str) -> Permission | None:
+    def permission(self, user: str) -> Permission:
         """Return a user's permission as the broker has it."""
         found = self.broker.resources.get(permission_id(user))
-        assert found is None or isinstance(found, Permission)
+        assert isinstance(found, Permission), f"no Permission {user}: there are {sorted(self.names('Permission'))}"
         return found
 
     def names(self, kind: str) -> set[str]:
@@ -250,8 +250,7 @@ class World:
     def ready(self, *keys: Key) -> bool:
         """Whether all of these say Ready for their present generation."""
         return all(
-            self.kube.condition(key, "Ready") is not None
-            and self.kube.condition(key, "Ready")[0] == "True"  # type: ignore[index]
+            (self.kube.condition(key, "Ready") or ("", ""))[0] == "True"
             and self.kube.status(key)["observedGeneration"] == self.kube.objects[key]["metadata"]["generation"]
             for key in keys
         )

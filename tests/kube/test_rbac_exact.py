@@ -104,7 +104,7 @@ def _live_through(site: Site, home: str) -> None:
         site.rabbit("DELETE", f"/api/exchanges/{{vhost}}/{home}.orders_in")
         cluster.look_now(site.home, "main")
         wait_until(
-            lambda n=times: _told(site, home, "DriftCorrected") >= n,  # type: ignore[misc]
+            lambda n=times: _told(site, home, "DriftCorrected") >= n,  # type: ignore[misc]  # binds this turn's value
             f"the drift is told {times} times",
             describe=cluster.evidence,
         )

@@ -104,7 +104,7 @@ class Busy:
 
 
 @pytest.mark.parametrize("relieved", [True, False])
-async def test_an_event_gives_way_to_other_calls_but_not_for_ever(relieved: bool) -> None:  # noqa: FBT001
+async def test_an_event_gives_way_to_other_calls_but_not_for_ever(relieved: bool) -> None:
     client, clock = Busy(), FakeClock()
     poster = EventPoster(cast("KubeClient", client), clock, instance="a")
     task = asyncio.create_task(poster.run())

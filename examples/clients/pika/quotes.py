@@ -75,7 +75,7 @@ def serve() -> None:
             pause = 1
         except (AMQPError, OSError) as error:
             print(f"connecting again in {pause} s: {error!r}", flush=True)
-            time.sleep(pause)
+            time.sleep(pause)  # there is no connection to serve meanwhile
             pause = min(2 * pause, 30)
 
 

@@ -18,6 +18,8 @@ from channel_operator.core.view import Manifest
 __all__ = ["BrokerFacts", "broker_status", "count_channels"]
 
 MAX_NAMES = 20
+_NAMED = 10
+"""Objects a Broker's deletion waits for that are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ def _reachable(facts: BrokerFacts) -> Condition:
 
 def _summary(facts: BrokerFacts, parts: Sequence[Condition]) -> list[Condition]:
     if facts.manifest.deleted is not None:
-        who = ", ".join(f"{k.kind} {k.namespace}/{k.name}" for k in sorted(facts.dependants)[:10])
-        more = f" and {len(facts.dependants) - 10} more" if len(facts.dependants) > 10 else ""  # noqa: PLR2004
+        who = ", ".join(f"{k.kind} {k.namespace}/{k.name}" for k in sorted(facts.dependants)[:_NAMED])
+        more = f" and {len(facts.dependants) - _NAMED} more" if len(facts.dependants) > _NAMED else ""
         text = f"Being deleted; waits for {who}{more}." if facts.dependants else "Being deleted."
         text += f" {_brake(facts)}" if facts.brake.engaged else ""
         return [

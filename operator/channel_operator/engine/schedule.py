@@ -40,8 +40,7 @@ class Schedule:
         self._tries: dict[Key, int] = {}
         self._count = 0
         self._wake = asyncio.Event()
-        # Jitter spreads load; it protects nothing.
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(seed)  # noqa: S311  # jitter only
 
     def add(self, keys: Iterable[Key], priority: Priority = Priority.EDIT) -> None:
         """Make keys dirty; a key that waits at a lower priority moves up."""

@@ -107,7 +107,7 @@ def test_what_becomes_of_an_entry(users: list[Any], consent: dict[str, Any], exp
         [(Role.CONSUMER, [ObjectRef(name="worker")])],
         namespace="billing",
         broker=MAIN,
-        spec=main.spec,  # type: ignore[arg-type]
+        spec=main.spec,  # type: ignore[arg-type]  # the fixture's Broker is valid
         view=seen,
     )
     assert [(r.user, r.role, str(r.state)) for r in reports] == [(WORKER, Role.CONSUMER, expected)]

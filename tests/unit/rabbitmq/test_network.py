@@ -133,7 +133,7 @@ def test_each_status_has_one_meaning(status: int, body: bytes, meaning: type[Exc
 
 
 def connection(**fields: object) -> Connection:
-    return Connection("messaging/main", broker_spec(), "admin", Secret("pw"), "op", **fields)  # type: ignore[arg-type]
+    return Connection("messaging/main", broker_spec(), "admin", Secret("pw"), "op", **fields)  # type: ignore[arg-type]  # fields of many types
 
 
 def test_tls_verifies_by_default_and_is_off_only_when_told() -> None:
