@@ -15,9 +15,9 @@ from tests.lab.ports import free_port
 from tests.lab.rabbitmq import RabbitMQ
 from tests.lab.tls import CertificateAuthority
 
-__all__ = ["AuditLog", "CountingProxy"]
+__all__ = ["READING", "AuditLog", "Books", "CountingProxy"]
 
-_READING = {"GET", "HEAD"}
+READING = {"GET", "HEAD"}
 _WRITING = {"create", "update", "patch", "delete", "deletecollection"}
 _LARGEST = 64 * 1024 * 1024
 _HOP_BY_HOP = {"transfer-encoding", "connection", "keep-alive", "content-length", "content-encoding", "date", "server"}
@@ -47,7 +47,7 @@ class CountingProxy:
     @property
     def writes(self) -> int:
         """Requests that could have changed something."""
-        return sum(count for method, count in self.requests.items() if method not in _READING)
+        return sum(count for method, count in self.requests.items() if method not in READING)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._trust), auto_decompress=False)
@@ -113,3 +113,46 @@ class AuditLog:
     def writes(counts: Counter[tuple[str, str]]) -> int:
         """Return the number of writes, those to the Lease left out."""
         return sum(n for (verb, resource), n in counts.items() if verb in _WRITING and resource != "leases")
+
+    @staticmethod
+    def written(counts: Counter[tuple[str, str]]) -> dict[str, int]:
+        """Return the writes by verb and resource; Leases are left out, and Events, which come when there is time."""
+        return {
+            f"{verb} {resource}": n
+            for (verb, resource), n in sorted(counts.items())
+            if verb in _WRITING and resource not in {"leases", "events"}
+        }
+
+
+class Books:
+    """All counts of one operator, taken from outside; without a proxy nothing is known of the broker."""
+
+    def __init__(self, audit: AuditLog, proxy: CountingProxy | None = None) -> None:
+        self._proxy = proxy
+        self._audit = audit
+
+    def begin(self) -> None:
+        """Count from here on."""
+        if self._proxy is not None:
+            self._proxy.requests.clear()
+            self._proxy.bytes = 0
+        self._audit.begin()
+
+    @property
+    def broker_requests(self) -> Counter[str]:
+        """Requests to the broker by method."""
+        return self._proxy.requests if self._proxy is not None else Counter()
+
+    @property
+    def broker_writes(self) -> int:
+        """Requests that could have changed something at the broker."""
+        return self._proxy.writes if self._proxy is not None else 0
+
+    @property
+    def broker_bytes(self) -> int:
+        """Of the bodies, both ways."""
+        return self._proxy.bytes if self._proxy is not None else 0
+
+    async def kube(self) -> Counter[tuple[str, str]]:
+        """Return (verb, resource) → number of requests to the API server."""
+        return await self._audit.counts()

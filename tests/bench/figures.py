@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.creation import Creation
 from tests.bench.handover import Handover
 from tests.bench.latency import Latency
+from tests.bench.rounds import Comparison
 from tests.bench.settled import Quiet, Restart
 
 __all__ = ["LIMIT", "Results"]
@@ -46,18 +46,18 @@ class Results:
     """Collects the cases of a run in any order."""
 
     versions: dict[str, str] = field(default_factory=dict)
-    creations: list[Creation] = field(default_factory=list)
+    creations: list[Comparison] = field(default_factory=list)
+    turnovers: list[Comparison] = field(default_factory=list)
+    """Changes and deletions of everything."""
     changes: list[Change] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
     restarts: list[Restart] = field(default_factory=list)
     quiet: Quiet | None = None
-    in_place: int = 0
-    """Queues in place during restart and steady state."""
 
     def failures(self) -> list[str]:
         """Return what fails the run, one sentence each."""
         found = [
-            f"{one.size} Queues took {one.ratio:.2f} times the raw limit; {LIMIT} is allowed"
+            f"{one.what} took {one.ratio:.2f} times the raw limit; {LIMIT} is allowed"
             for one in self.creations
             if one.ratio > LIMIT
         ]
@@ -76,9 +76,9 @@ class Results:
     def warnings(self) -> list[str]:
         """Return what makes times of this run worthless. It excuses nothing: the limits hold all the same."""
         return [
-            f"with {one.size} Queues up to {one.disturbance:.0%} of the CPU in use went to something else; neither "
+            f"{one.what}: up to {one.disturbance:.0%} of the CPU in use went to something else; neither "
             "the times nor their ratio can be trusted, for better or worse. Run it on a quiet machine."
-            for one in self.creations
+            for one in (*self.creations, *self.turnovers)
             if one.disturbance > DISTURBED
         ]
 
@@ -100,14 +100,16 @@ class Results:
     def _rows(self) -> Iterable[Row]:
         for one in self.creations:
             yield from _creation_rows(one)
+        for one in self.turnovers:
+            yield from _turnover_rows(one)
         for change in self.changes:
             ratio = "" if change.raw is None else f"{change.operator.p50 / change.raw.p50:.2f}"
             raw = "" if change.raw is None else _both(change.raw)
             yield Row(f"one change, {change.condition}: p50 / p99", _both(change.operator), raw, ratio, change.target)
         if self.handovers:
             yield from self._handover_rows()
-        if self.restarts:
-            yield from self._restart_rows()
+        for objects in sorted({one.objects for one in self.restarts}):
+            yield from _restart_rows([one for one in self.restarts if one.objects == objects])
         if self.quiet is not None:
             yield from self._quiet_rows(self.quiet)
 
@@ -118,18 +120,8 @@ class Results:
             yield Row(f"{ended}: the standby leads, median / longest", leads, target=target)
             yield Row("  a Queue posted at that moment is Ready", served)
 
-    def _restart_rows(self) -> Iterable[Row]:
-        name = f"restart with {self.in_place} Queues"
-        middle = statistics.median(one.quiet for one in self.restarts)
-        yield Row(f"{name}: quiet after the lists", f"{middle:.2f} s", target="1 s")
-        whole = statistics.median(one.start for one in self.restarts)
-        yield Row(f"{name}: quiet after the process began", f"{whole:.2f} s")
-        writes = [(one.broker_writes, one.kube_writes) for one in self.restarts]
-        worst = f"{max(b for b, _ in writes)} and {max(k for _, k in writes)}"
-        yield Row(f"{name}: writes to broker and API server", worst, target="0 and 0")
-
     def _quiet_rows(self, quiet: Quiet) -> Iterable[Row]:
-        name = f"steady state, {self.in_place} Queues, {quiet.resyncs} resyncs"
+        name = f"steady state, {quiet.objects} Queues, {quiet.resyncs} resyncs"
         yield Row(
             f"{name}: writes to broker and API server",
             f"{quiet.broker_writes} and {quiet.kube_writes}",
@@ -150,10 +142,8 @@ class Results:
             "arguments": list(arguments),
             "machine": machine(),
             "versions": self.versions,
-            "creations": [
-                {**asdict(c), "ratio": c.ratio, "ready_ratio": c.ready_ratio, "cpu_ratio": c.cpu_ratio}
-                for c in self.creations
-            ],
+            "creations": [_as_dict(one) for one in self.creations],
+            "turnovers": [_as_dict(one) for one in self.turnovers],
             "changes": [
                 {
                     "condition": c.condition,
@@ -163,7 +153,6 @@ class Results:
                 for c in self.changes
             ],
             "handovers": [asdict(h) for h in self.handovers],
-            "in_place": self.in_place,
             "restarts": [asdict(r) for r in self.restarts],
             "steady": asdict(self.quiet) if self.quiet is not None else None,
             "warnings": self.warnings(),
@@ -173,14 +162,14 @@ class Results:
         path.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def _creation_rows(one: Creation) -> Iterable[Row]:
+def _creation_rows(one: Comparison) -> Iterable[Row]:
     for what, moment, ratio, target in (
         ("all Ready", "ready", one.ready_ratio, ""),
         ("everything written", "settled", one.ratio, "1.20"),
     ):
         operator = statistics.median(getattr(r, moment) for r in one.operator)
         raw = statistics.median(getattr(r, moment) for r in one.raw)
-        yield Row(f"{one.size} Queues: {what}", f"{operator:.2f} s", f"{raw:.2f} s", f"{ratio:.2f}", target)
+        yield Row(f"{one.what}: {what}", f"{operator:.2f} s", f"{raw:.2f} s", f"{ratio:.2f}", target)
     for name in one.operator[0].cpu:
         spent = statistics.median(r.cpu[name] for r in one.operator)
         least = statistics.median(r.cpu.get(name, 0.0) for r in one.raw)
@@ -189,9 +178,45 @@ def _creation_rows(one: Creation) -> Iterable[Row]:
         " / ".join(f"{statistics.median(getattr(r, what) for r in rounds):.1f} s" for what in ("others", "idle"))
         for rounds in (one.operator, one.raw)
     ]
-    whole = [f"{statistics.median(sum(r.cpu.values()) for r in rounds):.1f} s" for rounds in (one.operator, one.raw)]
-    yield Row("  CPU of all these", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
+    yield _cpu_row(one)
     yield Row("  CPU of anything else on the machine / unused", *rest)
+    yield from _writes_rows(one)
+
+
+def _turnover_rows(one: Comparison) -> Iterable[Row]:
+    operator, raw = (statistics.median(r.settled for r in rounds) for rounds in (one.operator, one.raw))
+    yield Row(f"{one.what}: everything written", f"{operator:.2f} s", f"{raw:.2f} s", f"{one.ratio:.2f}")
+    yield _cpu_row(one)
+    yield from _writes_rows(one)
+
+
+def _cpu_row(one: Comparison) -> Row:
+    whole = [f"{statistics.median(sum(r.cpu.values()) for r in rounds):.1f} s" for rounds in (one.operator, one.raw)]
+    return Row("  CPU of all these", whole[0], whole[1], f"{one.cpu_ratio:.2f}")
+
+
+def _writes_rows(one: Comparison) -> Iterable[Row]:
+    yield Row("  writes to the API server, for each channel", f"{one.kube_writes:.2f}")
+    if one.broker_requests:
+        whole = sum(one.broker_requests.values())
+        yield Row("  writes to the broker / all requests", f"{one.broker_writes:.2f} / {whole:.2f}")
+
+
+def _restart_rows(restarts: Sequence[Restart]) -> Iterable[Row]:
+    name = f"restart with {restarts[0].objects} channels"
+    middle = statistics.median(one.quiet for one in restarts)
+    yield Row(f"{name}: quiet after the lists", f"{middle:.2f} s", target="1 s")
+    whole = statistics.median(one.start for one in restarts)
+    yield Row("  quiet after the process began", f"{whole:.2f} s")
+    writes = [(one.broker_writes, one.kube_writes) for one in restarts]
+    worst = f"{max(b for b, _ in writes)} and {max(k for _, k in writes)}"
+    yield Row("  writes to broker and API server", worst, target="0 and 0")
+    yield Row("  memory then", f"{statistics.median(one.memory for one in restarts):.0f} MB")
+
+
+def _as_dict(one: Comparison) -> dict[str, Any]:
+    ratios = {"ratio": one.ratio, "ready_ratio": one.ready_ratio, "cpu_ratio": one.cpu_ratio}
+    return {**asdict(one), **ratios, "kube_writes": one.kube_writes, "broker_writes": one.broker_writes}
 
 
 def _longest(seconds: Sequence[float]) -> str:

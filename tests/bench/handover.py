@@ -14,7 +14,7 @@ from tests.bench.measured import MeasuredOperator
 from tests.bench.servers import custom_path
 from tests.bench.stage import Stage
 from tests.bench.watching import PATIENCE, Watch, ready
-from tests.bench.work import Workload
+from tests.bench.work import Queues
 
 __all__ = ["Handover", "How", "measure"]
 
@@ -32,18 +32,18 @@ class Handover:
     served: float
 
 
-async def measure(stage: Stage, work: Workload, rounds: int) -> list[Handover]:
+async def measure(stage: Stage, work: Queues, rounds: int) -> list[Handover]:
     """Let the leader end so many times in each way; no operator may run, and the work's users must be there."""
     found = []
-    numbers = iter(zip(work.numbers, work.queues, strict=True))
+    names = iter(work.names)
     async with AsyncExitStack() as stack, Watch(stage.kube, Kind.QUEUE, work.name) as queues:
         leader = await stack.enter_async_context(stage.operator())
         for how in rounds * _WAYS:
             standby = await stack.enter_async_context(stage.operator(leading=False))
-            number, name = next(numbers)
+            name = next(names)
             begun, begin = time.time(), time.perf_counter()
             ending = asyncio.create_task(asyncio.to_thread(leader.stop if how == "SIGTERM" else leader.kill))
-            await stage.kube.call("POST", custom_path(Kind.QUEUE, work.name), work.queue(number))
+            await stage.kube.call("POST", custom_path(Kind.QUEUE, work.name), work.manifest(name))
             served = await queues.until([name], ready) - begin
             await ending
             found.append(Handover(how, await _leading(standby) - begun, served))

@@ -11,7 +11,7 @@ from tests.bench.sample import Sample
 from tests.bench.servers import custom_path
 from tests.bench.stage import Stage
 from tests.bench.watching import Watch, grants, ready
-from tests.bench.work import QUEUES_PER_PAIR, Workload
+from tests.bench.work import Queues
 
 __all__ = ["Latency", "by_operator", "by_raw"]
 
@@ -35,7 +35,7 @@ class Latency:
         return statistics.quantiles(self.samples, n=100, method="inclusive")[98]
 
 
-async def by_operator(stage: Stage, work: Workload) -> Latency:
+async def by_operator(stage: Stage, work: Queues) -> Latency:
     """POST one Queue after the other; the next only when the users' Secrets tell of the last."""
     collection = custom_path(Kind.QUEUE, work.name)
     samples = []
@@ -43,25 +43,26 @@ async def by_operator(stage: Stage, work: Workload) -> Latency:
         Watch(stage.kube, Kind.QUEUE, work.name) as queues,
         Watch(stage.kube, Kind.BROKER_USER, work.name) as users,
     ):
-        for number, name in zip(work.numbers, work.queues, strict=True):
+        for name in work.names:
             begin = time.perf_counter()
-            await stage.kube.call("POST", collection, work.queue(number))
+            await stage.kube.call("POST", collection, work.manifest(name))
             samples.append(1000 * (await queues.until([name], ready) - begin))
-            pair, granted = number // QUEUES_PER_PAIR, number % QUEUES_PER_PAIR + 1
-            await users.until([f"p-{pair:04d}", f"c-{pair:04d}"], grants(granted))
+            group = work.group_of(name)
+            granted = work.channels_of(group).index(name) + 1
+            await users.until(work.users_of(group), grants(granted))
     await stage.verify(work)
     return Latency(tuple(samples))
 
 
-async def by_raw(stage: Stage, sample: Sample, work: Workload) -> Latency:
+async def by_raw(stage: Stage, sample: Sample, work: Queues) -> Latency:
     """Write one Queue and what follows from it after the other; no operator may run."""
     raw = Raw(stage, sample, work)
     await raw.prepare()
     samples = []
     async with Watch(stage.kube, Kind.QUEUE, work.name) as queues:
-        for number, name in zip(work.numbers, work.queues, strict=True):
+        for name in work.names:
             begin = time.perf_counter()
-            writing = asyncio.create_task(raw.create_one(number))
+            writing = asyncio.create_task(raw.create_one(name))
             samples.append(1000 * (await queues.until([name], ready) - begin))
             await writing
     await stage.verify(work)

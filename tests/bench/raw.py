@@ -1,182 +1,106 @@
-"""The raw limit: the same writes as the operator's, made by one process that knows them beforehand.
+"""The raw limit of a creation: the same writes as the operator's, made by one process that knows them beforehand.
 
-It reads nothing back, compares nothing, retries nothing and writes each right and each Secret once. Towards the API
-server 8 objects are being created and 8 written at a time, towards RabbitMQ 16; large batches go as documents.
+It reads nothing back, compares nothing, retries nothing and writes each right and each Secret once. Large batches go to
+RabbitMQ as documents.
 """
 
 import asyncio
-import base64
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from channel_operator.api.meta import Kind
-from channel_operator.brokers.rabbitmq.access import NOTHING, render
 from channel_operator.brokers.rabbitmq.bulk import BULK_FROM
+from tests.bench.raw_writes import RawWrites
 from tests.bench.sample import Sample
-from tests.bench.servers import MERGE_PATCH, METADATA_ONLY, custom_path, path
-from tests.bench.stage import CONCURRENCY, Stage, each
-from tests.bench.work import QUEUES_PER_PAIR, Workload
+from tests.bench.servers import custom_path
+from tests.bench.stage import Stage, each
+from tests.bench.work import Workload, kind_of
 
 __all__ = ["Raw"]
 
 _DOCUMENT = 100
-"""Queues of one definitions document, at most."""
-_BROKER_CONCURRENCY = 16
+"""Channels of one definitions document, at most."""
 
 
-class Raw:
-    """Writes one workload. Call `prepare` first; it is not part of what is measured."""
+class Raw(RawWrites):
+    """Creates one workload."""
 
     def __init__(self, stage: Stage, sample: Sample, work: Workload) -> None:
-        self._stage = stage
-        self._sample = sample
-        self._work = work
-        self._claimed: list[int] = []
+        super().__init__(stage, sample, work)
+        self._claimed: list[str] = []
+        self._there: set[str | None] = {None}
         self._wake = asyncio.Event()
-        self._broker_gate = asyncio.Semaphore(_BROKER_CONCURRENCY)
-        self._secrets: dict[str, dict[str, Any]] = {}
-        self._statuses: dict[str, dict[str, Any]] = {}
-
-    async def prepare(self) -> None:
-        """Read the users' Secrets and statuses: what will be replaced."""
-        kube, name = self._stage.kube, self._work.name
-        secrets = await kube.list(path("api/v1", name, "secrets"))
-        self._secrets = {s["metadata"]["name"]: s for s in secrets}
-        users = await kube.list(custom_path(Kind.BROKER_USER, name))
-        self._statuses = {u["metadata"]["name"]: u["status"] for u in users}
-
-    # -- many ----------------------------------------------------------------------------------------------------
 
     async def create_all(self) -> None:
         """Write everything; return when the last write is done."""
-        kube_gate = asyncio.Semaphore(CONCURRENCY)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._make_claimed(group, kube_gate))
-            group.create_task(each(self._work.numbers, self._claim))
+            group.create_task(self._make_claimed(group))
+            group.create_task(each(self.work.names, self._claim))
 
-    async def _claim(self, number: int) -> None:
+    async def create_one(self, name: str) -> None:
+        """Write one channel and what follows from it, each step as soon as the one before allows."""
+        work = self.work
+        await self._claim(name)
+        self._claimed.clear()
+        users = [user for user in work.users_of(work.group_of(name)) if name in work.granted(user)]
+        granted = {user: work.granted(user)[: work.granted(user).index(name) + 1] for user in users}
+        rights = (self.allow(user, names) for user, names in granted.items())
+        await asyncio.gather(self._declare_one(self.sample.native(work, name)), *rights)
+        await asyncio.gather(self.tell(name), *(self.tell_user(user, len(names)) for user, names in granted.items()))
+
+    async def _claim(self, name: str) -> None:
         """Create the object, then set finalizer and owner record."""
-        kube, work = self._stage.kube, self._work
-        body = await kube.call("POST", custom_path(Kind.QUEUE, work.name), work.queue(number))
-        meta = body["metadata"]
-        patch = {
-            "metadata": {
-                "uid": meta["uid"],
-                "resourceVersion": meta["resourceVersion"],
-                **self._sample.claim(work, number),
-            }
-        }
-        await self._patch(custom_path(Kind.QUEUE, work.name, meta["name"]), patch)
-        self._claimed.append(number)
+        collection = custom_path(kind_of(name), self.work.name)
+        meta = (await self.stage.kube.call("POST", collection, self.work.manifest(name)))["metadata"]
+        version = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        await self.patch(name, {"metadata": {**version, **self.sample.claim(self.work, name)}})
+        self._claimed.append(name)
         self._wake.set()
 
-    async def _make_claimed(self, group: asyncio.TaskGroup, kube_gate: asyncio.Semaphore) -> None:
-        """Declare what is claimed as it comes; each pair of users gets its rights when its queues are there."""
-        made: Counter[int] = Counter()
-        while made.total() < self._work.size:
+    async def _make_claimed(self, tasks: asyncio.TaskGroup) -> None:
+        """Declare what is claimed as it comes; each group's users get their rights when its channels are there."""
+        work, made, rest = self.work, Counter[int](), len(self.work.names)
+        while rest:
             self._wake.clear()
-            if not self._claimed:
+            batch = [name for name in self._claimed if work.needs(name) in self._there][:_DOCUMENT]
+            if not batch:
                 await self._wake.wait()
-            batch, self._claimed = self._claimed[:_DOCUMENT], self._claimed[_DOCUMENT:]
+                continue
+            taken = set(batch)
+            self._claimed = [name for name in self._claimed if name not in taken]
+            rest -= len(batch)
             await self._declare(batch)
-            for number in batch:
-                pair = number // QUEUES_PER_PAIR
-                made[pair] += 1
-                if made[pair] == QUEUES_PER_PAIR:
-                    group.create_task(self._finish(pair, kube_gate))
+            self._there |= taken
+            for name in batch:
+                group = work.group_of(name)
+                made[group] += 1
+                if made[group] == len(work.channels_of(group)):
+                    tasks.create_task(self._finish(group))
 
-    async def _declare(self, numbers: Sequence[int]) -> None:
-        natives = [self._sample.native(self._work, number) for number in numbers]
-        if sum(len(entries) for entries in natives[0].values()) * len(natives) < BULK_FROM:
+    async def _declare(self, names: Sequence[str]) -> None:
+        natives = [self.sample.native(self.work, name) for name in names]
+        if sum(len(entries) for native in natives for entries in native.values()) < BULK_FROM:
             await asyncio.gather(*(self._declare_one(native) for native in natives))
             return
         document = {section: [entry for native in natives for entry in native[section]] for section in natives[0]}
-        await self._stage.broker.call("POST", "definitions", self._work.name, body=document)
+        await self.stage.broker.call("POST", "definitions", self.work.name, body=document)
 
-    async def _declare_one(self, native: dict[str, list[dict[str, Any]]], *rights: Sequence[str]) -> None:
-        """Declare one queue in two rounds: a binding needs both its ends."""
-        vhost = self._work.name
+    async def _declare_one(self, native: dict[str, list[dict[str, Any]]]) -> None:
+        """Declare one channel in two rounds: a binding needs both its ends."""
+        vhost = self.work.name
         await asyncio.gather(
-            *(self._put(("exchanges", vhost, entry["name"]), entry) for entry in native["exchanges"]),
-            *(self._put(("queues", vhost, entry["name"]), entry) for entry in native["queues"]),
-            *(self._allow(user, names) for user, *names in rights),
+            *(self.put((section, vhost, e["name"]), e) for section in ("exchanges", "queues") for e in native[section])
         )
         for entry in native["bindings"]:
-            segments = ("bindings", vhost, "e", entry["source"], "q", entry["destination"])
-            async with self._broker_gate:
-                await self._stage.broker.call("POST", *segments, body={"routing_key": "", "arguments": {}})
+            body = {"routing_key": entry["routing_key"], "arguments": entry["arguments"]}
+            await self.ask("POST", "bindings", vhost, "e", entry["source"], "q", entry["destination"], body=body)
 
-    async def _finish(self, pair: int, kube_gate: asyncio.Semaphore) -> None:
-        """Write the rights of a pair, then the statuses and Secrets of all that are concerned."""
-        queues = self._work.queues_of(pair)
-        await asyncio.gather(*(self._allow(user, queues) for user in self._users(pair)))
-        first = pair * QUEUES_PER_PAIR
-
-        async def gated(work: Any) -> None:
-            async with kube_gate:
-                await work
-
+    async def _finish(self, group: int) -> None:
+        """Write the rights of a group, then the statuses and Secrets of all that are concerned."""
+        work = self.work
+        users = [] if work.bare else work.users_of(group)
+        await asyncio.gather(*(self.allow(user, work.granted(user)) for user in users))
         await asyncio.gather(
-            *(gated(self._tell_queue(first + index)) for index in range(len(queues))),
-            *(gated(self._tell_user(user, len(queues))) for user in self._users(pair)),
+            *(self.tell(name) for name in work.channels_of(group)),
+            *(self.tell_user(user, len(work.granted(user))) for user in users),
         )
-
-    # -- one -----------------------------------------------------------------------------------------------------
-
-    async def create_one(self, number: int) -> None:
-        """Write one Queue and what follows from it, each step as soon as the one before allows."""
-        await self._claim(number)
-        self._claimed.clear()
-        pair = number // QUEUES_PER_PAIR
-        names = self._work.queues_of(pair)[: number % QUEUES_PER_PAIR + 1]
-        users = self._users(pair)
-        await self._declare_one(self._sample.native(self._work, number), *((user, *names) for user in users))
-        await asyncio.gather(
-            self._tell_queue(number),
-            *(self._tell_user(user, len(names)) for user in users),
-        )
-
-    # -- single writes -------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _users(pair: int) -> tuple[str, str]:
-        return f"p-{pair:04d}", f"c-{pair:04d}"
-
-    async def _allow(self, user: str, queues: Sequence[str]) -> None:
-        prefix = self._work.name
-        produces = user.startswith("p")
-        pattern = render(f"{prefix}.{queue}{'_in' if produces else ''}" for queue in queues)
-        right = {
-            "configure": NOTHING,
-            "write": pattern if produces else NOTHING,
-            "read": NOTHING if produces else pattern,
-        }
-        await self._put(("permissions", prefix, f"{prefix}.{user}"), right)
-
-    async def _tell_queue(self, number: int) -> None:
-        url_path = custom_path(Kind.QUEUE, self._work.name, f"q-{number:04d}", "status")
-        await self._patch(url_path, {"status": self._sample.queue_status(self._work, number)})
-
-    async def _tell_user(self, user: str, grants: int) -> None:
-        """Replace the binding Secret, then tell in status."""
-        work = self._work
-        secret = self._secrets[f"{user}-binding"]
-        channels = json.loads(self._sample.channels(work, user))[:grants]
-        secret["data"]["channels.json"] = base64.b64encode(json.dumps(channels).encode()).decode()
-        url_path = path("api/v1", work.name, "secrets", f"{user}-binding")
-        self._secrets[f"{user}-binding"] = await self._stage.kube.call("PUT", url_path, secret)
-        after = self._sample.user_status(work, user)
-        after |= {"grants": after["grants"][:grants], "grantCount": grants}
-        patch = {name: value for name, value in after.items() if self._statuses[user].get(name) != value}
-        self._statuses[user] = after
-        await self._patch(custom_path(Kind.BROKER_USER, work.name, user, "status"), {"status": patch})
-
-    async def _patch(self, url_path: str, patch: dict[str, Any]) -> None:
-        await self._stage.kube.call("PATCH", url_path, patch, content_type=MERGE_PATCH, accept=METADATA_ONLY)
-
-    async def _put(self, segments: tuple[str, ...], body: dict[str, Any]) -> None:
-        stated = {key: value for key, value in body.items() if key != "name"}
-        async with self._broker_gate:
-            await self._stage.broker.call("PUT", *segments, body=stated)

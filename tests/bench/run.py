@@ -1,4 +1,4 @@
-"""The order of a run: a sample, single changes on an empty broker, handovers, creations, then what is in place.
+"""The order of a run: a sample, single changes on an empty broker, handovers, whole lives, then what is in place.
 
 Decides what is measured after what, so that nothing runs beside a measurement that does not belong to it.
 """
@@ -8,23 +8,33 @@ from dataclasses import dataclass
 
 from tests.bench import creation, handover, latency, settled
 from tests.bench.counting import CountingProxy
-from tests.bench.creation import Creation, Round
 from tests.bench.figures import Change, Results
-from tests.bench.sample import Sample, take
+from tests.bench.lives import Lives, Step
+from tests.bench.sample import Sample, take, take_policy
 from tests.bench.stage import Stage
-from tests.bench.work import QUEUES_PER_PAIR, Workload
+from tests.bench.work import GROUP, SUBSCRIPTIONS, Queues, Topics, Workload
 
 __all__ = ["CASES", "Plan", "run"]
 
-CASES = ("create", "latency", "restart", "steady", "handover")
+CASES = ("create", "topics", "change", "delete", "latency", "restart", "steady", "large", "handover")
+_STEPS = {"change": ("policy", "ttl"), "delete": ("delete",)}
+"""What follows a creation in these cases."""
+_SHARE_OF_TOPICS = 0.32
+"""Of the channels of a large restart, Topics and Subscriptions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure. `resync`: interval of the steady state; `busy`: of the resyncs that single changes run under."""
+    """What to measure. `resync`: interval of the steady state; `busy`: of the resyncs that single changes run under.
+
+    `policies`: how many Queues get a policy of their own; `large`: channels in place at the large restart.
+    """
 
     sizes: Sequence[int] = (200, 1000)
     cases: Collection[str] = CASES
+    topics: int = 200
+    policies: int = 100
+    large: int = 5000
     pairs: int = 3
     changes: int = 100
     restarts: int = 3
@@ -41,83 +51,99 @@ class _Run:
         self.results = Results()
         self._rounds = 0
 
-    def _work(self, size: int) -> Workload:
+    def _name(self) -> str:
         self._rounds += 1
-        return Workload(f"bench-r{self._rounds:02d}", size)
+        return f"bench-r{self._rounds:02d}"
+
+    def _queues(self, size: int) -> Queues:
+        return Queues(self._name(), size)
+
+    def _topics(self, size: int) -> Topics:
+        return Topics(self._name(), size)
 
     async def all(self) -> Results:
-        plan, stage = self.plan, self.stage
-        sample = await self._sample()
-        if "latency" in plan.cases:
-            await self._changes_on_nothing(sample)
-        if "handover" in plan.cases:
+        plan, cases = self.plan, set(self.plan.cases)
+        if "handover" in cases:
             await self._handovers()
-        for size in plan.sizes:
-            last = size == max(plan.sizes)
-            in_place = self._in_place_cases() if last else ()
-            work = await self._creations(size, sample, keep=bool(in_place))
-            if work is not None:
-                await self._with_all_in_place(work, sample, in_place)
-                await stage.clear(work)
+        if cases & {"create", "change", "delete", "latency"}:
+            sample = await self._sample(self._queues(GROUP))
+            if "latency" in cases:
+                await self._changes_on_nothing(sample)
+            for size in plan.sizes:
+                await self._lives_of_queues(size, sample)
+            if "latency" in cases:
+                await self._changes_on_many(sample)
+        if cases & {"restart", "steady"}:
+            await self._restarts()
+        if cases & {"topics", "delete"}:
+            await self._lives_of_topics()
+        if "large" in cases:
+            await self._large()
         return self.results
 
-    def _in_place_cases(self) -> Collection[str]:
-        return [case for case in self.plan.cases if case not in {"create", "handover"}]
-
-    async def _sample(self) -> Sample:
+    async def _sample(self, work: Workload) -> Sample:
         self.say("taking a sample of what the operator writes")
-        work = self._work(QUEUES_PER_PAIR)
         async with self.stage.operator() as operator:
             await self.stage.prepare(work)
             await creation.by_operator(self.stage, work, operator)
             sample = await take(self.stage, work)
+            if isinstance(work, Queues):
+                sample = await take_policy(self.stage, work, sample)
         await self.stage.clear(work)
         return sample
 
     # -- many ----------------------------------------------------------------------------------------------------
 
-    async def _creations(self, size: int, sample: Sample, *, keep: bool) -> Workload | None:
-        """Alternate raw and operator; with `keep`, leave the last operator round in place and return it."""
-        raw: list[Round] = []
-        operator: list[Round] = []
-        measured = "create" in self.plan.cases
-        kept = None
-        for turn in range(self.plan.pairs if measured else 1):
-            if measured:
-                raw.append(await self._raw_round(size, sample))
-            if measured or keep:
-                work = self._work(size)
-                operator.append(await self._operator_round(work))
-                if keep and (turn == self.plan.pairs - 1 or not measured):
-                    kept = work
-                else:
-                    await self.stage.clear(work)
-        if measured:
-            self.results.creations.append(Creation(size, tuple(operator), tuple(raw)))
-        return kept
+    async def _lives_of_queues(self, size: int, sample: Sample) -> None:
+        """Create Queues; as many as there are at most are changed and deleted as well."""
+        cases, results = self.plan.cases, self.results
+        steps = self._steps() if size == max(self.plan.sizes) else ()
+        if "create" not in cases and not steps:
+            return
+        lives = self._lives(sample, steps)
+        work = await self._play(lives, lambda: self._queues(size))
+        if steps:
+            counted = self._queues(min(self.plan.sizes))
+            await lives.count(counted)
+            await self.stage.clear(counted)
+        if "create" in cases:
+            results.creations.append(lives.comparison("create", work))
+        results.turnovers += [lives.comparison(step, work) for step in steps]
 
-    async def _raw_round(self, size: int, sample: Sample) -> Round:
-        work = self._work(size)
-        async with self.stage.operator():
-            await self.stage.prepare(work)
-        found = await creation.by_raw(self.stage, sample, work)
-        self.say(f"{size} Queues, raw limit: {found.settled:.2f} s; CPU {_listed(found)}")
-        await self.stage.clear(work)
-        return found
+    async def _lives_of_topics(self) -> None:
+        """Create and delete Topics with Subscriptions."""
+        cases, results = self.plan.cases, self.results
+        lives = self._lives(
+            await self._sample(self._topics(GROUP)), [step for step in self._steps() if step == "delete"]
+        )
+        work = await self._play(lives, lambda: self._topics(self.plan.topics))
+        counted = self._topics(self.plan.topics)
+        await lives.count(counted)
+        await self.stage.clear(counted)
+        if "topics" in cases:
+            results.creations.append(lives.comparison("create", work))
+        results.turnovers += [lives.comparison(step, work) for step in lives.steps]
 
-    async def _operator_round(self, work: Workload) -> Round:
-        async with self.stage.operator() as operator:
-            await self.stage.prepare(work)
-            found = await creation.by_operator(self.stage, work, operator)
-            self._complain(operator.complaints())
-        times = f"posted {found.posted:.2f} s, all Ready {found.ready:.2f} s, everything written {found.settled:.2f} s"
-        self.say(f"{work.size} Queues, operator: {times}; CPU {_listed(found)}")
-        return found
+    def _steps(self) -> list[Step]:
+        return [step for case, steps in _STEPS.items() if case in self.plan.cases for step in steps]
+
+    def _lives(self, sample: Sample, steps: Collection[Step]) -> Lives:
+        return Lives(self.stage, sample, self.say, steps, self.plan.policies)
+
+    async def _play(self, lives: Lives, fresh: Callable[[], Workload]) -> Workload:
+        """Let raw limit and operator take turns; return the last workload."""
+        work = fresh()
+        for turn in range(self.plan.pairs):
+            for number, play in enumerate((lives.by_raw, lives.by_operator)):
+                work = work if turn == number == 0 else fresh()
+                await play(work)
+                await self.stage.clear(work)
+        return work
 
     # -- one -----------------------------------------------------------------------------------------------------
 
     async def _changes_on_nothing(self, sample: Sample) -> None:
-        works = self._work(self.plan.changes), self._work(self.plan.changes)
+        works = self._queues(self.plan.changes), self._queues(self.plan.changes)
         async with self.stage.operator():
             for work in works:
                 await self.stage.prepare(work)
@@ -127,8 +153,9 @@ class _Run:
         await self.stage.clear(works[1])
         self._changed("idle, 0 Queues in place", operator, raw, "40 ms")
 
-    async def _changes_on(self, work: Workload, sample: Sample) -> None:
-        """Single changes on the Broker that has everything in place: idle, then under resyncs, then raw."""
+    async def _changes_on_many(self, sample: Sample) -> None:
+        """Single changes on a Broker that has everything in place: idle, then under resyncs, then raw."""
+        work = await self._in_place()
         idle = work.more(self.plan.changes)
         busy = idle.more(self.plan.changes)
         raw = busy.more(self.plan.changes)
@@ -143,6 +170,7 @@ class _Run:
         limit = await latency.by_raw(self.stage, sample, raw)
         self._changed(f"idle, {work.size} Queues in place", operator, limit, "40 ms")
         self._changed(f"{work.size} in place, resyncs every {self.plan.busy}", beside, None, "")
+        await self.stage.clear(work)
 
     def _changed(self, condition: str, operator: latency.Latency, raw: latency.Latency | None, target: str) -> None:
         self.results.changes.append(Change(condition, operator, raw, target))
@@ -150,7 +178,7 @@ class _Run:
         self.say(f"one change, {condition}: p50 {operator.p50:.0f} ms, p99 {operator.p99:.0f} ms{limit}")
 
     async def _handovers(self) -> None:
-        work = self._work(QUEUES_PER_PAIR * self.plan.handovers)  # two of each five are used
+        work = self._queues(GROUP * self.plan.handovers)  # two of each five are used
         async with self.stage.operator():
             await self.stage.prepare(work)
         for one in await handover.measure(self.stage, work, self.plan.handovers):
@@ -160,30 +188,48 @@ class _Run:
 
     # -- none ----------------------------------------------------------------------------------------------------
 
-    async def _with_all_in_place(self, work: Workload, sample: Sample, cases: Collection[str]) -> None:
-        stage, results = self.stage, self.results
-        results.in_place = work.size
-        lab = stage.lab
-        if {"restart", "steady"} & set(cases):
-            async with CountingProxy(lab.rabbitmq, lab.ca, lab.state_dir / "proxy") as proxy:
-                await settled.lead_through(stage, work, proxy)
-                await settled.restart(stage, work, proxy)  # takes in the changed Broker: not counted
-                for _ in range(self.plan.restarts if "restart" in cases else 0):
-                    results.restarts.append(await settled.restart(stage, work, proxy))
-                if "steady" in cases:
-                    results.quiet = await settled.steady(stage, work, proxy, interval=self.plan.resync)
-                await settled.lead_through(stage, work, None)
-        if "latency" in cases:
-            await self._changes_on(work, sample)
+    async def _in_place(self) -> Queues:
+        """Put as many Queues in place as there are at most."""
+        work = self._queues(max(self.plan.sizes))
+        async with self.stage.operator() as operator:
+            await self.stage.prepare(work)
+            await creation.by_operator(self.stage, work, operator)
+        return work
+
+    async def _restarts(self) -> None:
+        cases = self.plan.cases
+        work = await self._in_place()
+        await self._settled(work, len(work.names), restarts="restart" in cases, steady="steady" in cases)
+        await self.stage.clear(work)
+
+    async def _large(self) -> None:
+        """Put thousands of channels in place, without users, and restart."""
+        stage, plan = self.stage, self.plan
+        topics = GROUP * max(1, round(plan.large * _SHARE_OF_TOPICS / (1 + SUBSCRIPTIONS) / GROUP))
+        queues = Queues(self._name(), plan.large - topics * (1 + SUBSCRIPTIONS), bare=True)
+        others = Topics(queues.name, topics, bare=True)
+        async with stage.operator() as operator:
+            await stage.prepare(queues)
+            for work in (queues, others):
+                found = await creation.by_operator(stage, work, operator)
+                self.say(f"{len(work.names)} channels without users: all Ready after {found.ready:.2f} s")
+        await self._settled(queues, plan.large, restarts=True, steady=False)
+
+    async def _settled(self, work: Workload, objects: int, *, restarts: bool, steady: bool) -> None:
+        stage, results, lab = self.stage, self.results, self.stage.lab
+        async with CountingProxy(lab.rabbitmq, lab.ca, lab.state_dir / "proxy") as proxy:
+            await settled.lead_through(stage, work, proxy)
+            await settled.restart(stage, work, proxy)  # takes in the changed Broker: not counted
+            for _ in range(self.plan.restarts if restarts else 0):
+                results.restarts.append(await settled.restart(stage, work, proxy, objects=objects))
+                self.say(f"restart with {objects} in place: quiet after {results.restarts[-1].quiet:.2f} s")
+            if steady:
+                results.quiet = await settled.steady(stage, work, proxy, interval=self.plan.resync)
+            await settled.lead_through(stage, work, None)
 
     def _complain(self, complaints: Sequence[object]) -> None:
         for complaint in complaints[:5]:
             self.say(f"  the operator says: {complaint}")
-
-
-def _listed(found: Round) -> str:
-    used = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found.cpu.items())
-    return f"{used}, everything else {found.others:.1f} s, idle {found.idle:.1f} s"
 
 
 async def run(stage: Stage, plan: Plan, say: Callable[[str], None]) -> Results:

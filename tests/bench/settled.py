@@ -4,18 +4,17 @@ Both must cost nothing: writes are counted by a proxy before the broker and by t
 """
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, field
 
 from channel_operator.api.meta import Kind
 from tests.bench.counting import AuditLog, CountingProxy
 from tests.bench.measured import PREFIX, MeasuredOperator
 from tests.bench.servers import MERGE_PATCH, custom_path
-from tests.bench.stage import RELEASE, Stage
+from tests.bench.stage import Stage
 from tests.bench.watching import PATIENCE
 from tests.bench.work import Workload
 
-__all__ = ["Quiet", "Restart", "lead_through", "restart", "steady"]
+__all__ = ["Quiet", "Restart", "lead_through", "observed", "restart", "steady"]
 
 _POLL = 0.25  # seconds between two looks at the metrics
 _OBSERVED = f"{PREFIX}broker_observed_timestamp_seconds"
@@ -28,6 +27,8 @@ class Restart:
     `start`: seconds of the whole start, from the process on. Writes are those up to the end of the first comparison.
     """
 
+    objects: int
+    """Channels in place."""
     quiet: float
     start: float
     broker_writes: int
@@ -41,6 +42,7 @@ class Restart:
 class Quiet:
     """The steady state. Per resync where it says so; memory in MB."""
 
+    objects: int
     resyncs: int
     seconds: float
     broker_writes: int
@@ -54,35 +56,6 @@ class Quiet:
     requests: dict[str, int] = field(default_factory=dict)
 
 
-class _Books:
-    """All counts of one operator, taken from outside."""
-
-    def __init__(self, stage: Stage, proxy: CountingProxy) -> None:
-        user = f"system:serviceaccount:{RELEASE}:{RELEASE}"
-        self._proxy = proxy
-        self._audit = AuditLog(stage.lab.control_plane.audit_log, user)
-
-    def begin(self) -> None:
-        self._proxy.requests.clear()
-        self._proxy.bytes = 0
-        self._audit.begin()
-
-    @property
-    def broker_requests(self) -> Counter[str]:
-        return self._proxy.requests
-
-    @property
-    def broker_writes(self) -> int:
-        return self._proxy.writes
-
-    @property
-    def broker_bytes(self) -> int:
-        return self._proxy.bytes
-
-    async def kube(self) -> Counter[tuple[str, str]]:
-        return await self._audit.counts()
-
-
 async def lead_through(stage: Stage, work: Workload, proxy: CountingProxy | None) -> None:
     """Have the Broker reached through the proxy, or directly again."""
     url = proxy.url if proxy is not None else stage.lab.rabbitmq.management_url
@@ -90,7 +63,7 @@ async def lead_through(stage: Stage, work: Workload, proxy: CountingProxy | None
     await stage.kube.call("PATCH", custom_path(Kind.BROKER, work.name, "broker"), patch, content_type=MERGE_PATCH)
 
 
-async def _observed(operator: MeasuredOperator, work: Workload, later_than: float = 0.0) -> float:
+async def observed(operator: MeasuredOperator, work: Workload, later_than: float = 0.0) -> float:
     """Wait for the next look at the whole broker and return when it ended, in seconds since the epoch."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -101,12 +74,15 @@ async def _observed(operator: MeasuredOperator, work: Workload, later_than: floa
             await asyncio.sleep(_POLL)
 
 
-async def restart(stage: Stage, work: Workload, proxy: CountingProxy) -> Restart:
-    """Start the operator with everything in place and wait until it has compared the whole broker."""
-    books = _Books(stage, proxy)
+async def restart(stage: Stage, work: Workload, proxy: CountingProxy, *, objects: int = 0) -> Restart:
+    """Start the operator with everything in place and wait until it has compared the whole broker.
+
+    `objects`: how many channels there are, where they are more than the workload's.
+    """
+    books = stage.books(proxy)
     books.begin()
     async with stage.operator() as operator:
-        seen = await _observed(operator, work)
+        seen = await observed(operator, work)
         cpu, memory = operator.cpu_seconds, operator.memory()["now"]
         metrics = await asyncio.to_thread(operator.metrics)
         # What it was about to write has been written when nothing is in flight or waits any more.
@@ -116,6 +92,7 @@ async def restart(stage: Stage, work: Workload, proxy: CountingProxy) -> Restart
         leading, launched = operator.leading_since(), operator.launched_at
     kube = await books.kube()
     return Restart(
+        objects=objects or len(work.names),
         quiet=seen - leading,
         start=seen - launched,
         broker_writes=books.broker_writes,
@@ -128,18 +105,19 @@ async def restart(stage: Stage, work: Workload, proxy: CountingProxy) -> Restart
 
 async def steady(stage: Stage, work: Workload, proxy: CountingProxy, *, interval: str, resyncs: int = 3) -> Quiet:
     """Run the operator with a short resync interval and count over so many resyncs."""
-    books = _Books(stage, proxy)
+    books = stage.books(proxy)
     async with stage.operator(resync_interval=interval) as operator:
-        begun = seen = await _observed(operator, work)
+        begun = seen = await observed(operator, work)
         books.begin()
         cpu = operator.cpu_seconds
         for _ in range(resyncs):
-            seen = await _observed(operator, work, later_than=seen)
+            seen = await observed(operator, work, later_than=seen)
         cpu = operator.cpu_seconds - cpu
         kube = await books.kube()
         memory = operator.memory()
         lists = sum(n for (verb, resource), n in kube.items() if verb == "list")
     return Quiet(
+        objects=len(work.names),
         resyncs=resyncs,
         seconds=seen - begun,
         broker_writes=books.broker_writes,

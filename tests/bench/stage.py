@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from channel_operator.api.meta import Kind
+from channel_operator.brokers.rabbitmq.access import NOTHING
+from tests.bench.counting import AuditLog, Books, CountingProxy
 from tests.bench.measured import MeasuredOperator
 from tests.bench.servers import MERGE_PATCH, METADATA_ONLY, Broker, Kube, RefusedError, custom_path, path
 from tests.bench.watching import Watch, grants, ready
@@ -20,6 +22,8 @@ __all__ = ["CONCURRENCY", "RELEASE", "Stage", "each"]
 
 CONCURRENCY = 8
 """Requests in flight towards the API server: more gain nothing."""
+_KINDS = (Kind.SUBSCRIPTION, Kind.TOPIC, Kind.QUEUE, Kind.BROKER_USER, Kind.BROKER)
+"""In the order in which they are cleared away."""
 _Item = TypeVar("_Item")
 
 
@@ -83,10 +87,18 @@ class Stage:
             if operator.running:
                 await asyncio.to_thread(operator.stop)
 
+    def books(self, proxy: CountingProxy | None = None) -> Books:
+        """Return the counts of what the operator asks of the API server, and of RabbitMQ through the proxy."""
+        user = f"system:serviceaccount:{RELEASE}:{RELEASE}"
+        return Books(AuditLog(self.lab.control_plane.audit_log, user), proxy)
+
     # -- rounds --------------------------------------------------------------------------------------------------
 
-    async def prepare(self, work: Workload) -> None:
-        """Make namespace, virtual host, Broker and users; an operator must run, and all are Ready afterwards."""
+    async def prepare(self, work: Workload, url: str | None = None) -> None:
+        """Make namespace, virtual host, Broker and users; an operator must run, and all are Ready afterwards.
+
+        `url`: where the operator reaches RabbitMQ, in place of RabbitMQ's own.
+        """
         rabbitmq = self.lab.rabbitmq
         await self.broker.call("PUT", "vhosts", work.name, body={})
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -98,7 +110,7 @@ class Stage:
             ("configmaps", {"metadata": {"name": "broker-ca"}, "data": {"ca.crt": rabbitmq.ca_pem}}),
         ):
             await self.kube.call("POST", path("api/v1", work.name, plural), body)
-        manifest = work.broker(rabbitmq.management_url, self.broker_address)
+        manifest = work.broker(url or rabbitmq.management_url, self.broker_address)
         await self.kube.call("POST", custom_path(Kind.BROKER, work.name), manifest)
         async with Watch(self.kube, Kind.BROKER, work.name) as brokers:
             await brokers.until(["broker"], ready)
@@ -113,7 +125,7 @@ class Stage:
 
     async def clear(self, work: Workload) -> None:
         """Remove everything of a round, objects first; no operator may run."""
-        for kind in (Kind.QUEUE, Kind.BROKER_USER, Kind.BROKER):
+        for kind in _KINDS:
             collection = custom_path(kind, work.name)
             bodies = [b for b in await self.kube.list(collection) if b["metadata"].get("finalizers")]
             await each([custom_path(kind, work.name, b["metadata"]["name"]) for b in bodies], self._release)
@@ -124,7 +136,7 @@ class Stage:
 
     async def _remove_namespace(self, name: str) -> None:
         """Delete what is in it, at once; that the empty namespace takes seconds to go disturbs nobody."""
-        collections = [custom_path(kind, name) for kind in (Kind.QUEUE, Kind.BROKER_USER, Kind.BROKER)]
+        collections = [custom_path(kind, name) for kind in _KINDS]
         collections += [path("api/v1", name, plural) for plural in ("secrets", "events")]
         for collection in collections:
             await self.kube.call("DELETE", collection)
@@ -136,14 +148,26 @@ class Stage:
             await self.kube.call("PATCH", url_path, patch, content_type=MERGE_PATCH, accept=METADATA_ONLY)
 
     async def verify(self, work: Workload) -> None:
-        """Check at the broker that all queues are there and that both users of each have their rights on it."""
-        found = {q["name"] for q in (await self.broker.definitions(work.name))["queues"]}
-        missing = {f"{work.name}.{name}" for name in work.queues} - found
+        """Check at the broker that all queues and Topics are there and that every user has its rights."""
+        definitions = await self.broker.definitions(work.name)
+        found = {entry["name"] for section in ("queues", "exchanges") for entry in definitions[section]}
+        missing = {f"{work.name}.{name}" for name in work.names} - found
         if missing:
-            raise AssertionError(f"{len(missing)} queues are missing at the broker, for instance {min(missing)}")
+            raise AssertionError(f"{len(missing)} are missing at the broker, for instance {min(missing)}")
         rights = {p["user"]: p for p in await self.broker.permissions(work.name)}
-        for pair in work.pairs:
-            producer, consumer = (rights[f"{work.name}.{role}-{pair:04d}"] for role in "pc")
-            for name in work.queues_of(pair):
-                if f"{name}_in" not in producer["write"] or name not in consumer["read"]:
-                    raise AssertionError(f"{name} is not granted: {producer}, {consumer}")
+        for user in work.users:
+            right = rights[f"{work.name}.{user}"]["write" if user[0] == "p" else "read"]
+            for channel in work.granted(user):
+                if channel not in right:
+                    raise AssertionError(f"{channel} is not granted to {user}: {right}")
+
+    async def verify_nothing(self, work: Workload) -> None:
+        """Check at the broker that no channel is left and that no user may do anything."""
+        definitions = await self.broker.definitions(work.name)
+        left = [entry["name"] for section in ("queues", "exchanges") for entry in definitions[section]]
+        if left:
+            raise AssertionError(f"{len(left)} are left at the broker, for instance {left[0]}")
+        for right in await self.broker.permissions(work.name):
+            allowed = {right["configure"], right["write"], right["read"]} - {NOTHING}
+            if allowed and right["user"] != self.lab.rabbitmq.admin_user:
+                raise AssertionError(f"{right['user']} still has {allowed}")

@@ -17,18 +17,33 @@ from channel_operator.api.meta import Kind
 from channel_operator.core.report import is_ready
 from tests.bench.servers import Kube, custom_path
 
-__all__ = ["PATIENCE", "Watch", "grants", "ready"]
+__all__ = ["PATIENCE", "Condition", "Watch", "gone", "grants", "ready", "ready_at"]
 
 PATIENCE = 300.0
 """Seconds until a wait counts as failed."""
 
 Body = dict[str, Any]
 Condition = Callable[[Body], bool]
+"""Of an object as last seen; an empty one is not there."""
+
+
+def gone(body: Body) -> bool:
+    """Whether an object is not there."""
+    return not body
 
 
 def ready(body: Body) -> bool:
     """Whether an object says Ready for its present generation."""
-    return is_ready(body.get("status") or {}, body["metadata"]["generation"])
+    return bool(body) and is_ready(body.get("status") or {}, body["metadata"]["generation"])
+
+
+def ready_at(generation: int) -> Condition:
+    """Return the condition that an object says Ready for this generation or a later one."""
+
+    def condition(body: Body) -> bool:
+        return ready(body) and body["metadata"]["generation"] >= generation
+
+    return condition
 
 
 def grants(count: int) -> Condition:
@@ -90,9 +105,7 @@ class Watch:
 
         Raises TimeoutError after PATIENCE with the state of one that does not.
         """
-        waiter = _Waiter(
-            {name: condition for name in names if name not in self.objects or not condition(self.objects[name])}
-        )
+        waiter = _Waiter({name: condition for name in names if not condition(self.objects.get(name, {}))})
         waiter.settle()
         self._waiters.add(waiter)
         try:
@@ -122,8 +135,9 @@ class Watch:
         name = body["metadata"]["name"]
         if event == "DELETED":
             self.objects.pop(name, None)
-            return
-        self.objects[name] = body
+            body = {}
+        else:
+            self.objects[name] = body
         for waiter in list(self._waiters):
             waiter.see(name, body)
 
