@@ -10,9 +10,10 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -26,10 +27,10 @@ from channel_operator.engine.context import Options
 from channel_operator.engine.election import Elector, Leadership, LeaseTimes, Unelected
 from channel_operator.engine.loop import Drivers
 from channel_operator.engine.manager import Manager
-from channel_operator.engine.ports import BrokerFigures, Forbidden
+from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.store import Store
-from channel_operator.errors import Retry
-from channel_operator.kube.client import KubeClient, path
+from channel_operator.kube import startup
+from channel_operator.kube.client import KubeClient
 from channel_operator.kube.events import EventPoster
 from channel_operator.kube.leases import KubeLease
 from channel_operator.kube.login import Credentials, LoginError
@@ -45,8 +46,6 @@ from channel_operator.telemetry.redaction import Redactor
 __all__ = ["run"]
 
 log = structlog.get_logger("channel_operator")
-
-_T = TypeVar("_T")
 
 _COLLECT = (10_000, 5, 50)
 """When the garbage collector looks: nearly all there is lives long and has no cycles, so it seldom finds anything."""
@@ -223,7 +222,7 @@ class _Operator:
 
     async def _fill(self) -> None:
         """Fill the store from a full LIST before anything watches: a partly filled store looks like deletions."""
-        await self._patiently("list", self._relist)
+        await startup.patiently("list", self._relist, self.clock)
         self._filled = True
         _spare_the_collector()
         log.info("the store is filled", objects=len(self.store.keys()))
@@ -239,8 +238,9 @@ class _Operator:
         try:
             operator_id = self.settings.operator_id
             if operator_id is None:
-                operator_id = await self._patiently("operator id", self._operator_id)
-            await self._patiently("list", self._relist)
+                whose = partial(startup.operator_id, self.client, self.credentials.namespace)
+                operator_id = await startup.patiently("operator id", whose, self.clock)
+            await startup.patiently("list", self._relist, self.clock)
             await self._settled()
             self.manager = Manager(
                 self.store,
@@ -280,25 +280,6 @@ class _Operator:
         """Wait until no late write of a leader that vanished can still arrive: one broker write time-out."""
         if self._elector is not None and self._elector.succeeded_silent_leader:
             await self.clock.sleep(WRITE_SECONDS)
-
-    async def _operator_id(self) -> str:
-        """Return the UID of kube-system, else of our own namespace: it marks the users we make on brokers."""
-        try:
-            body = await self.client.call("get", path("api/v1", None, "namespaces", "kube-system"))
-        except Forbidden:
-            body = await self.client.call("get", path("api/v1", None, "namespaces", self.credentials.namespace))
-        return str(body["metadata"]["uid"])
-
-    async def _patiently(self, what: str, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until the API server answers."""
-        pause = 0.2
-        while True:
-            try:
-                return await work()
-            except Retry as error:
-                log.warning("the API server does not serve us yet", what=what, why=str(error))
-            await self.clock.sleep(pause)
-            pause = min(pause * 2, 5.0)
 
     def _figures(self) -> list[BrokerFigures]:
         return self.manager.figures() if self.manager is not None else []

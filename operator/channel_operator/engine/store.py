@@ -1,4 +1,4 @@
-"""What is known of Kubernetes: manifests and namespaces with reverse indexes and name claims.
+"""What is known of Kubernetes: manifests and namespaces, with reverse indexes and name claims kept in step.
 
 Decides which keys a change makes dirty, and drops echoes of our own writes. Never does I/O; it is filled from a full
 LIST before the watches start, so that a partly filled store is never mistaken for deletions.
@@ -13,7 +13,7 @@ from channel_operator.core import references
 from channel_operator.core.access import claim_of
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
-from channel_operator.engine.indexes import drop
+from channel_operator.engine.indexes import Indexes
 from channel_operator.engine.manifests import Body, Known, fingerprint, key_of, manifest_of, namespace_of
 from channel_operator.engine.nameclaims import NameClaims
 from channel_operator.engine.versions import Versions, older
@@ -30,9 +30,7 @@ class Store:
         self.listener: Listener = lambda _keys: None
         self._objects: dict[Key, Manifest] = {}
         self._namespaces: dict[str, NamespaceInfo] = {}
-        self._dependants: dict[Key, set[Key]] = {}
-        self._in_namespace: dict[str, set[Key]] = {}
-        self._on_broker: dict[Key, set[Key]] = {}
+        self._indexes = Indexes(self._objects)
         self._claims = NameClaims(self._objects)
         self._capabilities: dict[Key, Capabilities] = {}
         self._own_users: dict[Key, str] = {}
@@ -46,7 +44,7 @@ class Store:
 
     def dependants(self, key: Key) -> Collection[Key]:
         """Return the objects that name this one."""
-        return self._dependants.get(key, set())
+        return self._indexes.dependants.get(key, set())
 
     def namespace(self, name: str) -> NamespaceInfo | None:
         """Return the namespace, or None."""
@@ -75,11 +73,11 @@ class Store:
 
     def on_broker(self, broker: Key) -> Collection[Key]:
         """Return the keys of all objects that name a Broker."""
-        return self._on_broker.get(broker, set())
+        return self._indexes.on_broker.get(broker, set())
 
     def brokers(self) -> set[Key]:
         """Return every Broker that exists or is named by an object."""
-        return {key for key in self._objects if key.kind is Kind.BROKER} | {k for k, v in self._on_broker.items() if v}
+        return {key for key in self._objects if key.kind is Kind.BROKER} | self._indexes.on_broker.keys()
 
     def keys(self) -> Collection[Key]:
         """Return all keys."""
@@ -132,7 +130,7 @@ class Store:
                 dirty |= self._removed(key, uid)
         for name in known.namespaces - namespaces:
             if self._namespaces.pop(name, None) is not None:
-                dirty |= self._in_namespace.get(name, set())
+                dirty |= self._indexes.in_namespace.get(name, set())
         if dirty:
             self.listener(dirty)
 
@@ -186,7 +184,7 @@ class Store:
         """Keep the native users that a BrokerUser stands for; return who has to look again."""
         if not self._claims.stands_for(user, names):
             return set()
-        self.listener(dirty := self._reclaim(user) | self._dependants.get(user, set()))
+        self.listener(dirty := self._reclaim(user) | self._indexes.dependants.get(user, set()))
         return dirty
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -199,17 +197,15 @@ class Store:
             return set()
         else:
             self._namespaces[info.name] = info
-        inside = set(self._in_namespace.get(info.name, set()))
+        inside = set(self._indexes.in_namespace.get(info.name, set()))
         # A deleted Topic waits for those only that it still admits.
         waiting = {
-            other for key in inside if key.kind is Kind.SUBSCRIPTION for other in self._waiting_for(self._objects[key])
+            other
+            for key in inside
+            if key.kind is Kind.SUBSCRIPTION
+            for other in self._indexes.waiting_for(self._objects[key])
         }
-        return inside | waiting | self._granting_to(info.name)
-
-    def _granting_to(self, namespace: str) -> set[Key]:
-        """Return the channels that name a user of a namespace: its labels can change their grants."""
-        users = [k for k in self._in_namespace.get(namespace, ()) if k.kind is Kind.BROKER_USER]
-        return {channel for user in users for channel in self._dependants.get(user, ())}
+        return inside | waiting | self._indexes.granting_to(info.name)
 
     def _changed(self, body: Body) -> set[Key]:
         key = key_of(body)
@@ -223,49 +219,33 @@ class Store:
             before.resource_version = after.resource_version
             before.status = after.status
             return {key, *self._reroute([key])} if foreign_status else set()
-        dirty = self._leading_to(key)
+        dirty = self._indexes.leading_to(key)
         dirty |= self._unlink(before) if before is not None else set()
         self._objects[key] = after
         dirty |= self._link(after)
         affects_others = before is None or before.uid != after.uid or before.deleted != after.deleted
         if affects_others or before is None or before.generation != after.generation or key.kind is Kind.BROKER:
-            dirty |= self._dependants.get(key, set())
+            dirty |= self._indexes.dependants.get(key, set())
         if key.kind is Kind.BROKER:
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | {key} | self._reroute(self._dependants.get(key, ())) | self._waiting_for(before, after)
+        return dirty | {key} | self._reroute(self.dependants(key)) | self._indexes.waiting_for(before, after)
 
     def _removed(self, key: Key, uid: str) -> set[Key]:
         before = self._objects.get(key)
         if before is None or before.uid != uid:
             return set()
-        dirty = self._leading_to(key) | self._unlink(before)
+        dirty = self._indexes.leading_to(key) | self._unlink(before)
         del self._objects[key]
         self._versions.move(key.kind, before.resource_version, None)
         self._claims.logins.pop(key, None)
-        dirty |= self._dependants.get(key, set()) | {key}
+        dirty |= self._indexes.dependants.get(key, set()) | {key}
         if key.kind is Kind.BROKER:
             known = self._capabilities.pop(key, None)
             if known is not None:  # a younger Broker of the same virtual host may go on with it
                 dirty |= {m.key for m in self.brokers_with_identity(known.identity)}
             self._own_users.pop(key, None)
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
-        return dirty | self._reroute(self._dependants.get(key, ())) | self._waiting_for(before, None)
-
-    def _waiting_for(self, *versions: Manifest | None) -> set[Key]:
-        """Return what an object names or named and what is being deleted: that may wait for it."""
-        named = [self._objects.get(other) for one in versions if one is not None for other in one.refs.others]
-        return {other.key for other in named if other is not None and other.deleted is not None}
-
-    def _leading_to(self, key: Key) -> set[Key]:
-        """Return the queues whose dead letters come to this one, however far: a circle may close or open here."""
-        found: set[Key] = set()
-        pending = [key] if key.kind is Kind.QUEUE else []
-        while pending:
-            for source in self._dependants.get(pending.pop(), ()):
-                if source.kind is Kind.QUEUE and source not in found:
-                    found.add(source)
-                    pending.append(source)
-        return found
+        return dirty | self._reroute(self.dependants(key)) | self._indexes.waiting_for(before, None)
 
     def _reroute(self, keys: Iterable[Key]) -> set[Key]:
         """Move Subscriptions that now belong to another Broker, since their Topic came, went or moved."""
@@ -280,22 +260,12 @@ class Store:
         key = manifest.key
         if key.kind is Kind.SUBSCRIPTION:
             manifest.refs = replace(manifest.refs, broker=references.broker_of(manifest, self))
-        self._in_namespace.setdefault(key.namespace, set()).add(key)
-        for other in manifest.refs.others:
-            self._dependants.setdefault(other, set()).add(key)
-        if manifest.refs.broker is not None:
-            self._on_broker.setdefault(manifest.refs.broker, set()).add(key)
+        self._indexes.add(manifest)
         return self._reclaim(key)
 
     def _unlink(self, manifest: Manifest) -> set[Key]:
-        key = manifest.key
-        drop(self._in_namespace, key.namespace, key)
-        for other in manifest.refs.others:
-            drop(self._dependants, other, key)
-        dirty = self._with_dependants(self._claims.drop(key))
-        if manifest.refs.broker is not None:
-            drop(self._on_broker, manifest.refs.broker, key)
-        return dirty
+        self._indexes.remove(manifest)
+        return self._with_dependants(self._claims.drop(manifest.key))
 
     def _reclaim(self, key: Key) -> set[Key]:
         """Claim the name that an object now stands for; everybody who wanted it looks again."""
@@ -303,7 +273,7 @@ class Store:
 
     def _with_dependants(self, rivals: Collection[Key]) -> set[Key]:
         """Return these and the channels that name them: who holds a name decides what those may grant."""
-        return set(rivals).union(*(self._dependants.get(rival, set()) for rival in rivals))
+        return set(rivals).union(*(self._indexes.dependants.get(rival, set()) for rival in rivals))
 
     def _reclaim_all(self, broker: Key) -> set[Key]:
         dirty: set[Key] = set()
