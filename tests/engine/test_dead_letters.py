@@ -18,16 +18,6 @@ def ways(w: World, name: str = "orders") -> set[str]:
     return {rid.path[2] for rid in w.broker.resources if rid.kind == "Binding" and rid.path[0] == f"billing.{name}_dlx"}
 
 
-def why(w: World, queue: Key, kind: str = "Ready") -> tuple[str, str]:
-    found = w.kube.condition(queue, kind)
-    assert found is not None
-    return found[0], found[1]
-
-
-def message(w: World, queue: Key) -> str:
-    return str(next(c["message"] for c in w.kube.status(queue)["conditions"] if c["type"] == "Ready"))
-
-
 async def pair(w: World, **fields: Any) -> tuple[Key, Key]:
     """Return a queue and the one that takes its dead letters, both ready."""
     w.make_broker()
@@ -68,8 +58,8 @@ async def test_without_the_other_queue_nothing_is_made_and_the_status_says_which
         source = w.make_queue("orders", **FAILED)
         await w.start()
         await w.advance(10)
-        assert why(w, source) == ("Unknown", "RefNotFound")
-        assert message(w, source) == (
+        assert w.kube.condition(source) == ("Unknown", "RefNotFound")
+        assert w.kube.message(source) == (
             'spec.deadLetter.queueRef: there is no Queue "billing/failed" (yet). Create it, or correct the reference.'
         )
         assert w.names("Queue") == set()
@@ -85,8 +75,8 @@ async def test_a_target_that_the_broker_does_not_have_yet_is_awaited() -> None:
         source, target = w.make_queue("orders", **FAILED), w.make_queue("failed")
         await w.start()
         await w.advance(10)
-        assert why(w, target) == ("False", "AdoptionRefused")
-        assert why(w, source) == ("Unknown", "RefNotReady")
+        assert w.kube.condition(target) == ("False", "AdoptionRefused")
+        assert w.kube.condition(source) == ("Unknown", "RefNotReady")
         assert ways(w) == set()
         w.take(Exchange("billing.failed_in", "topic").id)
         await w.advance(700)
@@ -161,7 +151,7 @@ async def test_a_way_is_given_up_only_when_the_new_one_stands() -> None:
         w.make_queue("failed")
         w.kube.edit(source, **FAILED)
         await w.advance(10)
-        assert why(w, source) == ("Unknown", "RefNotReady")
+        assert w.kube.condition(source) == ("Unknown", "RefNotReady")
         assert ways(w) == {"billing.other_in"}
         w.take(Exchange("billing.failed_in", "topic").id)
         await w.advance(700)
@@ -203,12 +193,12 @@ async def test_a_circle_is_refused_on_every_member_and_ends_for_all_when_one_bre
             await w.advance(2)
         aside = w.make_queue("aside", deadLetter={"queueRef": {"name": "c"}})
         await w.advance(5)
-        assert {why(w, queue) for queue in queues} == {("False", "DeadLetterCycle")}
-        assert message(w, queues[0]) == (
+        assert {w.kube.condition(queue) for queue in queues} == {("False", "DeadLetterCycle")}
+        assert w.kube.message(queues[0]) == (
             "spec.deadLetter.queueRef: dead letters would come back to where they are from: a → b → c → a. "
             "Break the circle at one of them."
         )
-        assert why(w, aside) == ("Unknown", "RefNotReady"), "what leads into a circle is not on it"
+        assert w.kube.condition(aside) == ("Unknown", "RefNotReady"), "what leads into a circle is not on it"
         w.kube.edit(queues[1], deadLetter={})
         await w.advance(30)
         assert w.ready(*queues, aside)
@@ -225,7 +215,7 @@ async def test_closing_a_circle_takes_nothing_from_queues_at_work() -> None:
         on_broker = len(w.broker.writes)
         w.kube.edit(target, deadLetter={"queueRef": {"name": "orders"}})
         await w.advance(400)
-        assert {why(w, source), why(w, target)} == {("False", "DeadLetterCycle")}
+        assert {w.kube.condition(source), w.kube.condition(target)} == {("False", "DeadLetterCycle")}
         assert w.broker.writes[on_broker:] == []
         w.kube.delete(target)
         await w.advance(5)
@@ -240,12 +230,12 @@ async def test_a_queue_that_takes_dead_letters_waits_for_their_source_and_says_s
         source, target = await pair(w, deletionPolicy="Delete")
         w.kube.delete(target)
         await w.advance(30)
-        assert why(w, target, "Programmed") == ("Unknown", "Deleting")
-        assert message(w, target) == (
+        assert w.kube.condition(target, "Programmed") == ("Unknown", "Deleting")
+        assert w.kube.message(target) == (
             "Being deleted; waits for Queue billing/orders, whose dead letters come here. Name another Queue in "
             "spec.deadLetter.queueRef there, or delete that first."
         )
-        assert why(w, source) == ("Unknown", "RefNotReady")
+        assert w.kube.condition(source) == ("Unknown", "RefNotReady")
         assert ways(w) == {"billing.failed_in"}
         w.kube.edit(source, deadLetter={})
         await w.advance(10)
@@ -274,55 +264,3 @@ async def test_the_way_of_a_retained_queue_is_not_taken_for_somebody_elses() -> 
         assert source not in w.kube.objects
         assert ways(w) == {"billing.failed_in"}
         assert w.ready(target)
-
-
-# -- shards --------------------------------------------------------------------------------------------------------
-
-SHARDED: dict[str, Any] = {"ordering": "PerKey", "shards": 3}
-SHARDS = {"billing.orders_0", "billing.orders_1", "billing.orders_2"}
-
-
-async def test_shards_on_hold_keep_their_rights_and_go_together_when_they_are_empty() -> None:
-    async with world() as w:
-        w.broker.features = frozenset({"x-consistent-hash"})
-        w.make_broker()
-        user = w.make_user("worker")
-        queue = w.make_queue("orders", consumers=[{"name": "worker"}], deletionPolicy="DeleteIfEmpty", **SHARDED)
-        await w.start()
-        await w.advance(10)
-        assert w.ready(user, queue)
-        assert w.names("Queue") == SHARDS
-        reads = r"^(?:billing\.(?:orders_0|orders_1|orders_2))$"
-        assert w.permission("billing.worker").read == reads
-        channels = w.kube.entries("billing", "worker-binding")["channels.json"]
-        w.kube.edit(queue, messageTTL="soon", consumers=[])
-        await w.restart()
-        await w.advance(700)
-        assert w.permission("billing.worker").read == reads
-        assert w.kube.entries("billing", "worker-binding")["channels.json"] == channels
-        w.kube.edit(queue, messageTTL=None)
-        await w.advance(5)
-        w.broker.messages[queue_id("billing.orders_1")] = 1
-        w.kube.delete(queue)
-        await w.advance(30)
-        assert queue not in w.kube.objects
-        assert w.names("Queue") == SHARDS, "one of them has a message, so all stay"
-
-
-@pytest.mark.parametrize(("before", "after", "fits"), [(3, 3, True), (3, 2, False)])
-async def test_shards_that_are_there_are_taken_over_only_all_together(before: int, after: int, *, fits: bool) -> None:
-    async with world() as w:
-        w.broker.features = frozenset({"x-consistent-hash"})
-        w.make_broker()
-        queue = w.make_queue("orders", ordering="PerKey", shards=before)
-        await w.start()
-        await w.advance(10)
-        w.kube.delete(queue)
-        await w.advance(10)
-        assert w.names("Queue") == SHARDS, "retained"
-        queue = w.make_queue("orders", ordering="PerKey", shards=after)
-        await w.advance(10)
-        assert w.ready(queue) is fits
-        if not fits:
-            assert why(w, queue) == ("False", "AdoptionRefused")
-            assert "Binding billing.orders_in queue billing.orders_2 1, which this manifest" in message(w, queue)

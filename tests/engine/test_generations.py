@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from channel_operator.core.model import Change, Key, Outcome
-from tests.engine.world import ChoosySession, world
+from tests.engine.standins import ChoosySession
+from tests.engine.world import world
 
 
 async def test_an_edit_that_comes_in_while_its_predecessor_is_written_is_not_called_observed(

@@ -11,7 +11,7 @@ from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.statuses import Statuses
 from channel_operator.engine.store import Store
 from tests.engine.kubestub import KubeStub, Write
-from tests.engine.world import Counts
+from tests.engine.standins import Counts
 
 
 class Desk:

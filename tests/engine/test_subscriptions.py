@@ -1,37 +1,15 @@
-"""Topics and Subscriptions: any order, consent given and taken back, filters that change, deletion in either order."""
+"""Topics and Subscriptions: any order, consent given and taken back, filters that change, Topics that move."""
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
-from channel_operator.api.meta import FINALIZER, OWNED, Kind
+from channel_operator.api.meta import Kind
 from channel_operator.brokers.fake import FakeBroker
-from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, exchange_id, queue_id
-from channel_operator.core.model import Key
+from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, exchange_id
 from tests.engine.kubestub import Write
-from tests.engine.world import World, world
-
-ALL: Mapping[str, Any] = {"from": "All"}
-FEED = {("shop.orders", "#")}
-
-
-async def apply(w: World, step: str) -> Key:
-    match step:
-        case "broker":
-            return w.make_broker()
-        case "topic":
-            return w.make_topic("orders", subscribers=ALL, producers=[{"name": "checkout"}])
-        case "subscription":
-            return w.make_subscription("mailer", consumers=[{"name": "worker"}])
-        case "producer":
-            return w.make_user("checkout", "shop")
-        case _:
-            return w.make_user("worker")
-
-
-STEPS = ("broker", "topic", "subscription", "producer", "consumer")
+from tests.engine.subscribed import ALL, FEED, STEPS, apply
+from tests.engine.world import world
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(STEPS[:3])))
@@ -190,65 +168,6 @@ async def test_a_missing_topic_is_told_together_with_a_mistake_in_the_manifest()
         assert w.kube.condition(key, "Accepted") == ("False", "InvalidSpec")
 
 
-@pytest.mark.parametrize("policy", ["Retain", "Delete", "DeleteIfEmpty"])
-@pytest.mark.parametrize("messages", [0, 3])
-@pytest.mark.parametrize("topic_gone", [False, True])
-async def test_a_deleted_subscription_is_unbound_and_its_messages_go_by_its_policy(
-    policy: str, messages: int, *, topic_gone: bool
-) -> None:
-    async with world() as w:
-        await apply(w, "broker")
-        topic = await apply(w, "topic")
-        key = w.make_subscription("mailer", deletionPolicy=policy)
-        await w.start()
-        w.broker.messages[queue_id("billing.mailer")] = messages
-        if topic_gone:
-            w.kube.delete(topic)
-            await w.settle()
-            assert topic not in w.kube.objects
-            await w.restart()
-            assert w.kube.condition(key, "ResolvedRefs") == ("Unknown", "RefNotFound")
-            assert w.bindings("billing.mailer") == FEED
-        w.kube.delete(key)
-        await w.settle()
-        assert key not in w.kube.objects
-        assert w.bindings("billing.mailer") == set()
-        stays = policy == "Retain" or (policy == "DeleteIfEmpty" and messages)
-        assert ("billing.mailer" in w.names("Queue")) == bool(stays)
-        assert "shop.orders" in w.names("Exchange")
-
-
-async def test_a_topic_that_would_be_deleted_waits_for_its_subscriptions_and_names_them() -> None:
-    async with world() as w:
-        keys = [await apply(w, step) for step in STEPS]
-        topic, subscription = keys[1], keys[2]
-        w.kube.edit(topic, deletionPolicy="Delete")
-        await w.start()
-        w.kube.delete(topic)
-        await w.settle()
-        assert "shop.orders" in w.names("Exchange")
-        assert w.kube.condition(topic, "Ready") == ("Unknown", "Deleting")
-        assert "Subscription billing/mailer" in w.kube.message(topic, "Ready")
-        producer = w.permission("shop.checkout")
-        assert producer.write == "^$"
-        w.kube.delete(subscription)
-        await w.settle()
-        assert topic not in w.kube.objects
-        assert "shop.orders" not in w.names("Exchange")
-
-
-async def test_a_subscription_that_is_not_admitted_holds_no_topic_back() -> None:
-    async with world() as w:
-        await apply(w, "broker")
-        topic = w.make_topic("orders", deletionPolicy="Delete")
-        w.make_subscription("intruder", annotations={OWNED: "created:fake-1"})
-        await w.start()
-        w.kube.delete(topic)
-        await w.settle()
-        assert topic not in w.kube.objects
-        assert "shop.orders" not in w.names("Exchange")
-
-
 async def test_a_subscription_whose_topic_moves_stays_where_its_messages_are_and_says_what_to_do() -> None:
     async with world() as w:
         await apply(w, "broker")
@@ -316,17 +235,6 @@ async def test_what_others_bind_to_a_topic_or_a_subscription_goes() -> None:
         await w.advance(700, step=5.0)
         assert w.bindings("spy") == set()
         assert w.bindings("billing.mailer") == FEED
-
-
-async def test_a_deleted_subscription_that_no_broker_is_known_for_is_let_go() -> None:
-    async with world() as w:
-        key = w.make_subscription("mailer", annotations={OWNED: "created:gone"})
-        w.kube.objects[key]["metadata"]["finalizers"] = [FINALIZER]
-        await w.start()
-        w.kube.delete(key)
-        await w.advance(1)
-        assert key not in w.kube.objects
-        assert w.kube.told(key) == ["Orphaned"]
 
 
 async def test_a_quiet_system_writes_nothing() -> None:

@@ -5,7 +5,6 @@ A world can be crashed at any moment and started again with nothing but what Kub
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,16 +15,12 @@ from structlog.testing import capture_logs
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
-from channel_operator.brokers.base import Connection, Driver, NoRecorder, Recorder, Session
-from channel_operator.brokers.fake import FakeBroker, FakeSession
+from channel_operator.brokers.base import Connection, Driver, Recorder, Session
+from channel_operator.brokers.fake import FakeBroker
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
-from channel_operator.core.accepted import Compiled, Resolved
 from channel_operator.core.model import (
-    Capabilities,
-    Change,
     Key,
-    Outcome,
     ResourceId,
 )
 from channel_operator.engine.clock import FakeClock
@@ -36,43 +31,13 @@ from channel_operator.engine.ports import Body
 from channel_operator.engine.store import Store
 from channel_operator.errors import OperatorError
 from tests.engine.kubestub import KubeStub, Spec
+from tests.engine.standins import ChoosySession, Counts, FlawedDriver
 
 OPERATOR = "op-1"
 TAG = f"channel-operator-{OPERATOR}"
 MAIN = Key(Kind.BROKER, "messaging", "main")
 CANARY = "s3cret-canary"
 """In every secret that a user of the tests makes; nothing but a Secret may ever show it."""
-
-
-class Counts:
-    """Telemetry that remembers what the tests ask for."""
-
-    def __init__(self) -> None:
-        self.detected: Counter[str] = Counter()
-        self.corrected: Counter[str] = Counter()
-        self.results: Counter[tuple[str, str]] = Counter()
-
-    def reconciled(self, kind: str, result: str, seconds: float | None) -> None:
-        assert seconds is None or seconds >= 0
-        self.results[kind, result] += 1
-
-    def drift_detected(self, broker: str, resource: str, count: int = 1) -> None:
-        assert broker
-        self.detected[resource] += count
-
-    def drift_corrected(self, broker: str, resource: str, count: int = 1) -> None:
-        assert broker
-        self.corrected[resource] += count
-
-    def leading(self, leader: bool) -> None:
-        del leader
-
-    def broker(self, broker: str) -> Recorder:
-        del broker
-        return NoRecorder()
-
-    def forget(self, broker: str) -> None:
-        del broker
 
 
 def _tell_news(store: Store, event_type: str | None, body: Body) -> None:
@@ -158,7 +123,7 @@ class World:
         return sum(len(b.writes) + b.reads for b in self.brokers.values())
 
     def _driver(self, spec: BrokerSpec, operator_id: str) -> Driver | None:
-        return FlawedDriver(spec, operator_id, self) if spec.rabbitmq is not None else None
+        return FlawedDriver(spec, operator_id, lambda: self.compile_fails_for) if spec.rabbitmq is not None else None
 
     def _session(self, connection: Connection, recorder: Recorder) -> Session:
         driver = RabbitMQDriver(connection.spec, connection.operator_id)
@@ -254,43 +219,6 @@ class World:
             and self.kube.status(key)["observedGeneration"] == self.kube.objects[key]["metadata"]["generation"]
             for key in keys
         )
-
-
-class ChoosySession(FakeSession):
-    """A session to a broker that refuses some writes."""
-
-    def __init__(
-        self, driver: Driver, broker: FakeBroker, recorder: Recorder, refuses: Mapping[ResourceId, OperatorError]
-    ) -> None:
-        super().__init__(driver, broker, recorder)
-        self._refuses = refuses
-
-    async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
-        refuses = dict(self._refuses)  # a test may change its mind while this is under way
-        done = await super().apply([change for change in changes if change.id not in refuses])
-        outcomes = {outcome.change.id: outcome for outcome in done}
-        for change in changes:
-            if change.id in refuses:
-                outcomes[change.id] = Outcome(change, change.observed, refuses[change.id])
-        return [outcomes[change.id] for change in changes]
-
-    async def close(self) -> None:
-        for _ in range(20):  # closing takes a moment, in which others go on
-            await asyncio.sleep(0)
-        await super().close()
-
-
-class FlawedDriver(RabbitMQDriver):
-    """The real driver, with a bug where the world says so."""
-
-    def __init__(self, spec: BrokerSpec, operator_id: str, home: World) -> None:
-        super().__init__(spec, operator_id)
-        self._home = home
-
-    def compile(self, resolved: Resolved, capabilities: Capabilities) -> Compiled:
-        if resolved.subject.name == self._home.compile_fails_for:
-            raise ZeroDivisionError
-        return super().compile(resolved, capabilities)
 
 
 REF: Mapping[str, Any] = {"brokerRef": {"name": "main", "namespace": "messaging"}}
