@@ -6,20 +6,17 @@ deliveries. It declares nothing: queues and rights are the operator's business.
 
 from __future__ import annotations
 
-import argparse
 import json
 import ssl
-import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pika
-import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.credentials import ExternalCredentials
 
@@ -160,11 +157,10 @@ def deliveries(
     arrived: deque[Delivery] = deque()
 
     def keep(_: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        text = body.decode(errors="replace")
         arrived.append(
             Delivery(
                 tag=method.delivery_tag,
-                body=text,
+                body=body.decode(errors="replace"),
                 headers=properties.headers or {},
                 redelivered=method.redelivered,
                 correlation_id=properties.correlation_id,
@@ -189,28 +185,3 @@ def deliveries(
             last = time.monotonic()
             if count == limit:
                 return
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the option that every client takes."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--binding", type=Path, required=True, metavar="DIR", help="the binding Secret, as a folder")
-    return made
-
-
-def run(work: Callable[[], int]) -> int:
-    """Run a client: return its exit code, 1 with one line on stderr for what can go wrong, 0 on Ctrl-C."""
-    try:
-        return work()
-    except KeyboardInterrupt:
-        print("stopped")
-        return 0
-    except BindingError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except pika.exceptions.UnroutableError:
-        print("error: the broker had no queue for the message and returned it", file=sys.stderr)
-    except pika.exceptions.NackError:
-        print("error: the broker did not take the message", file=sys.stderr)
-    except (pika.exceptions.AMQPError, OSError) as error:
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-    return 1

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, deliveries, publish
+from command_line import parser, run
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -39,8 +40,7 @@ def work(binding: Binding, arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send jobs, or work on them beside other workers.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send jobs, or work on them beside other workers.")
     sender = commands.add_parser("send", help="send numbered jobs")
     sender.add_argument("--count", type=int, default=20)
     sender.set_defaults(work=send)
@@ -49,8 +49,7 @@ def main() -> int:
     worker.add_argument("--seconds", type=float, default=0.1, help="how long a job takes")
     worker.add_argument("--until-idle", type=float, default=0, metavar="S", help="end after S seconds without a job")
     worker.set_defaults(work=work)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    return run(made)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, Delivery, deliveries, publish
+from command_line import add_reader, parser, run, take
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -40,37 +41,27 @@ def fail(binding: Binding, arguments: argparse.Namespace) -> int:
 def dead(binding: Binding, arguments: argparse.Namespace) -> int:
     """Read `count` dead letters and say why each is one; 1 if they do not come."""
     queues = binding.channel("DeadLetterConsumer")["queues"]
-    read = 0
+
+    def show(delivery: Delivery) -> None:
+        death = (delivery.headers.get("x-death") or [{}])[0]
+        origin, reason = death.get("queue", "an unknown queue"), death.get("reason", "unknown")
+        print(f"dead letter {delivery.body!r} from {origin}, reason {reason}", flush=True)
+
     with binding.connect() as connection:
-        channel = connection.channel()
-        for delivery in deliveries(channel, queues, silence=arguments.timeout, limit=arguments.count):
-            death = (delivery.headers.get("x-death") or [{}])[0]
-            origin, reason = death.get("queue", "an unknown queue"), death.get("reason", "unknown")
-            print(f"dead letter {delivery.body!r} from {origin}, reason {reason}", flush=True)
-            channel.basic_ack(delivery.tag)
-            read += 1
-    if read == arguments.count:
-        return 0
-    print(f"error: {read} of {arguments.count} dead letters came within {arguments.timeout:g} s", file=sys.stderr)
-    return 1
+        return take(connection.channel(), queues, arguments, show)
 
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send messages, fail on them, read the dead letters.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send messages, fail on them, read the dead letters.")
     sender = commands.add_parser("send", help="send messages")
     sender.add_argument("text", nargs="+")
     sender.set_defaults(work=send)
     failing = commands.add_parser("fail", help="receive messages and return every one")
     failing.add_argument("--until-idle", type=float, default=3, metavar="S", help="end after S seconds of silence")
     failing.set_defaults(work=fail)
-    reader = commands.add_parser("dead", help="read dead letters and acknowledge them")
-    reader.add_argument("--count", type=int, default=1)
-    reader.add_argument("--timeout", type=float, default=30, help="seconds without a message before giving up")
-    reader.set_defaults(work=dead)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    add_reader(commands, "dead", dead, "read dead letters and acknowledge them", count=1)
+    return run(made)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, deliveries, publish
+from command_line import add_reader, came, parser, run
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -20,40 +21,33 @@ def send(binding: Binding, arguments: argparse.Namespace) -> int:
 
 
 def read(binding: Binding, arguments: argparse.Namespace) -> int:
-    """Read `count` messages from an offset on: first, next, or a number; 1 if they do not come."""
+    """Read `count` messages (0 = until Ctrl-C) from an offset on: first, next, or a number; 1 if they do not come."""
     streams = binding.channel("Consumer")["queues"]
     offset = int(arguments.offset) if arguments.offset.isdigit() else arguments.offset
     seen = 0
+    silence = arguments.timeout if arguments.count else 0
     with binding.connect() as connection:
         channel = connection.channel()
         # A stream is read with a limit on what is under way, and hands over more for every acknowledgement.
-        found = deliveries(
-            channel, streams, prefetch=100, silence=arguments.timeout, arguments={"x-stream-offset": offset}
-        )
+        found = deliveries(channel, streams, prefetch=100, silence=silence, arguments={"x-stream-offset": offset})
         for delivery in found:
             print(f"offset {delivery.headers['x-stream-offset']}: {delivery.body}", flush=True)
             channel.basic_ack(delivery.tag)
             seen += 1
             if seen == arguments.count:
-                return 0
-    print(f"error: {seen} of {arguments.count} messages came within {arguments.timeout:g} s", file=sys.stderr)
-    return 1
+                break
+    return came(seen, arguments)
 
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Publish to a log, or read it from any offset.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Publish to a log, or read it from any offset.")
     sender = commands.add_parser("publish", help="publish messages")
     sender.add_argument("text", nargs="+")
     sender.set_defaults(work=send)
-    reader = commands.add_parser("read", help="read from an offset on")
+    reader = add_reader(commands, "read", read, "read from an offset on", count=1)
     reader.add_argument("--offset", default="first", help="first, next, last, or a number")
-    reader.add_argument("--count", type=int, default=1, help="stop after so many")
-    reader.add_argument("--timeout", type=float, default=30, help="seconds without a message before giving up")
-    reader.set_defaults(work=read)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    return run(made)
 
 
 if __name__ == "__main__":

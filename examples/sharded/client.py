@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, deliveries, publish
+from command_line import parser, run
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -42,8 +43,7 @@ def work(binding: Binding, arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send the steps of orders, or work on them beside other workers.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send the steps of orders, or work on them beside other workers.")
     sender = commands.add_parser("send", help="send the steps of some orders")
     sender.add_argument("--orders", type=int, default=6)
     sender.add_argument("--steps", type=int, default=5)
@@ -52,8 +52,7 @@ def main() -> int:
     worker.add_argument("--name", default="1", help="shown in the output")
     worker.add_argument("--until-idle", type=float, default=0, metavar="S", help="end after S seconds without a step")
     worker.set_defaults(work=work)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    return run(made)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, Delivery, deliveries, publish
+from command_line import add_reader, parser, run, take
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -36,24 +37,18 @@ def fail(binding: Binding, arguments: argparse.Namespace) -> int:
 def read(binding: Binding, arguments: argparse.Namespace) -> int:
     """Read `count` messages and say where each comes from; 1 if they do not come."""
     queues = binding.channel("Consumer", "unsolved")["queues"]
-    found = 0
+
+    def show(delivery: Delivery) -> None:
+        death = (delivery.headers.get("x-death") or [{}])[0]
+        print(f"{delivery.body!r} from {death.get('queue', 'an unknown queue')}", flush=True)
+
     with binding.connect() as connection:
-        channel = connection.channel()
-        for delivery in deliveries(channel, queues, silence=arguments.timeout, limit=arguments.count):
-            death = (delivery.headers.get("x-death") or [{}])[0]
-            print(f"{delivery.body!r} from {death.get('queue', 'an unknown queue')}", flush=True)
-            channel.basic_ack(delivery.tag)
-            found += 1
-    if found == arguments.count:
-        return 0
-    print(f"error: {found} of {arguments.count} came within {arguments.timeout:g} s", file=sys.stderr)
-    return 1
+        return take(connection.channel(), queues, arguments, show)
 
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send to one of two queues, fail on both, read what was set aside.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send to one of two queues, fail on both, read what was set aside.")
     sender = commands.add_parser("send", help="send one message")
     sender.add_argument("queue", choices=["refunds", "complaints"])
     sender.add_argument("text")
@@ -61,12 +56,8 @@ def main() -> int:
     failing = commands.add_parser("fail", help="receive messages of both queues and return every one")
     failing.add_argument("--until-idle", type=float, default=3, metavar="S", help="end after S seconds of silence")
     failing.set_defaults(work=fail)
-    reader = commands.add_parser("read", help="read what was set aside and acknowledge it")
-    reader.add_argument("--count", type=int, default=1)
-    reader.add_argument("--timeout", type=float, default=30, help="seconds without a message before giving up")
-    reader.set_defaults(work=read)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    add_reader(commands, "read", read, "read what was set aside and acknowledge it", count=1)
+    return run(made)
 
 
 if __name__ == "__main__":

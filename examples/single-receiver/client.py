@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, publish
+from command_line import add_reader, parser, receive, run
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -19,37 +20,14 @@ def send(binding: Binding, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def receive(binding: Binding, arguments: argparse.Namespace) -> int:
-    """Receive `count` messages (0 = until Ctrl-C); 1 if they do not come."""
-    queues = binding.channel("Consumer")["queues"]
-    received = 0
-    with binding.connect() as connection:
-        channel = connection.channel()
-        silence = arguments.timeout if arguments.count else 0
-        prefetch = 1 if arguments.count else 10
-        for delivery in deliveries(channel, queues, prefetch=prefetch, silence=silence, limit=arguments.count):
-            print(f"received from {queues[0]}: {delivery.body}", flush=True)
-            channel.basic_ack(delivery.tag)
-            received += 1
-    if received == arguments.count:
-        return 0
-    print(f"error: {received} of {arguments.count} messages came within {arguments.timeout:g} s", file=sys.stderr)
-    return 1
-
-
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send to a queue or receive from it.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send to a queue or receive from it.")
     sender = commands.add_parser("send", help="send messages")
     sender.add_argument("text", nargs="+")
     sender.set_defaults(work=send)
-    receiver = commands.add_parser("receive", help="receive messages and acknowledge them")
-    receiver.add_argument("--count", type=int, default=0, help="stop after so many; 0 (default) = until Ctrl-C")
-    receiver.add_argument("--timeout", type=float, default=30, help="seconds without a message before giving up")
-    receiver.set_defaults(work=receive)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    add_reader(commands, "receive", receive, "receive messages and acknowledge them")
+    return run(made)
 
 
 if __name__ == "__main__":

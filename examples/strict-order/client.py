@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, deliveries, parser, publish, run
+from binding import Binding, deliveries, publish
+from command_line import parser, run
 
 
 def send(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -38,8 +39,7 @@ def follow(binding: Binding, arguments: argparse.Namespace) -> int:
 
 def main() -> int:
     """Read the command line and run it."""
-    made = parser("Send entries of a ledger, or follow them in order.")
-    commands = made.add_subparsers(required=True)
+    made, commands = parser("Send entries of a ledger, or follow them in order.")
     sender = commands.add_parser("send", help="send numbered entries")
     sender.add_argument("--count", type=int, default=10)
     sender.set_defaults(work=send)
@@ -47,8 +47,7 @@ def main() -> int:
     follower.add_argument("--name", default="1", help="shown in the output")
     follower.add_argument("--until-idle", type=float, default=0, metavar="S", help="end after S seconds of silence")
     follower.set_defaults(work=follow)
-    arguments = made.parse_args()
-    return run(lambda: arguments.work(Binding(arguments.binding), arguments))
+    return run(made)
 
 
 if __name__ == "__main__":
