@@ -108,8 +108,38 @@ async def test_at_least_once_keeps_the_message_while_the_target_is_away(each: Ra
         wait_until(lambda: rejected(channel), "the message is rejected")
         wait_until(
             lambda: each.api("GET", each.path("queues", "a.q")).get("messages") == 1,
-            "the queue keeps what has no place to go; it tries again after minutes",
+            "the queue keeps what has no place to go",
         )
+
+
+async def test_at_least_once_keeps_what_a_full_target_refuses_until_there_is_room(each: RabbitMQTarget) -> None:
+    """RabbitMQ sends it again when its own time for confirmations is over: 1 s in the lab, 3 minutes by default."""
+    dead = {"queueRef": {"name": "failed"}, "strategy": "AtLeastOnce"}
+    full = {"maxMessages": 1, "overflow": "RejectNew"}
+    await settled(
+        each,
+        resolved_queue("a.failed", limits=full),
+        resolved_queue("a.q", retry={"maxDeliveries": 1}, deadLetter=dead),
+    )
+    with each.client() as client:
+        client.publish("a.failed_in", "in the way")
+        # A quorum queue refuses only after it has gone over its length.
+        while client.try_publish("a.failed_in", body=b"in the way") is None:
+            pass
+        client.publish("a.q_in", "m")
+        channel = client.connection.channel()
+        wait_until(lambda: rejected(channel), "the message is rejected")
+        held = each.path("queues", "a.q")
+        wait_until(lambda: each.api("GET", held).get("messages") == 1, "the source keeps it")
+        taken: list[str] = []
+
+        def came() -> bool:
+            taken.extend(drained(client, "a.failed"))
+            return "m" in taken
+
+        wait_until(came, "it comes as soon as there is room", describe=lambda: str(taken))
+        assert set(taken) == {"in the way", "m"}
+        assert taken.count("m") == 1
 
 
 def rejected(channel: Any) -> bool:

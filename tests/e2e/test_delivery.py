@@ -78,6 +78,43 @@ def test_the_queue_for_dead_letters_changes_while_its_source_lives(each: Site) -
     assert each.native_queues()[f"{team}.orders"]["arguments"] == before, "it is the same queue all the time"
 
 
+def test_dead_letters_of_a_subscription_go_to_a_queue_by_reference(each: Site) -> None:
+    team, listed = each.namespace("team"), [{"name": "app"}]
+
+    def mails(dead: dict[str, Any]) -> None:
+        spec = {"retry": {"maxDeliveries": 2}, "deadLetter": dead, "consumers": listed}
+        each.cluster.apply(each.subscription(team, "mails", (team, "events"), **spec))
+        each.cluster.wait_ready("Subscription", team, "mails")
+
+    each.cluster.apply(
+        each.user(team, "app"),
+        each.topic(team, "events", producers=listed),
+        *(each.queue(team, name, consumers=listed, deletionPolicy="Delete") for name in ("failed", "other")),
+    )
+    for name in ("failed", "other"):
+        mails({"queueRef": {"name": name}})
+        with each.client(team, "app") as client:
+            client.publish(f"{team}.events", f"for {name}", key="order.paid")
+        for _ in range(2):
+            fails(each, team, f"{team}.mails", user="app")
+        with each.client(team, "app") as client:
+            assert client.receive(f"{team}.{name}") == [f"for {name}"]
+            assert client.get(f"{team}.mails") is None
+            assert client.try_publish(f"{team}.mails_dlx") == "ACCESS_REFUSED"
+            assert client.try_publish(f"{team}.{name}_in") == "ACCESS_REFUSED"
+    assert f"{team}.mails_dead" not in each.native_queues()
+
+    # The target waits for the Subscription as it would for a Queue, and names it.
+    each.cluster.delete("Queue", team, "other")
+    ready = condition(each.cluster.wait_reason("Queue", team, "other", "Deleting"), "Ready")
+    assert ready is not None
+    assert f"waits for Subscription {team}/mails" in ready["message"]
+    assert f"{team}.other" in each.native_queues()
+    mails({"queueRef": {"name": "failed"}})
+    each.cluster.wait_gone("Queue", team, "other")
+    assert f"{team}.other" not in each.native_queues()
+
+
 def test_a_queue_that_takes_dead_letters_stays_until_nobody_sends_it_any(site: Site) -> None:
     team = site.namespace("team")
     site.cluster.apply(site.queue(team, "orders", deadLetter={"queueRef": {"name": "failed"}}))

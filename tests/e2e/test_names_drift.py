@@ -4,10 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import pika.exceptions
 import pytest
 
-from tests.harness.amqp import Client
+from tests.harness.amqp import Client, opens
 from tests.harness.cluster import condition
 from tests.harness.kubeapi import Object
 from tests.harness.site import Site
@@ -209,18 +208,10 @@ def test_a_password_changed_by_hand_is_put_right_when_the_user_is_looked_at(site
     binding = site.binding(shop, "user")
     tags = site.rabbit("GET", f"/api/users/{shop}.user")["tags"]
     site.rabbit("PUT", f"/api/users/{shop}.user", {"password": "somebody-elses", "tags": ",".join(tags)})
-    assert not _opens(binding)
+    assert not opens(binding)
     site.cluster.look_now(shop, "user", kind="BrokerUser")
-    wait_until(lambda: _opens(binding), "the password of the Secret opens again", describe=site.cluster.evidence)
-    assert not _opens({**binding, "password": "somebody-elses"})
-
-
-def _opens(binding: dict[str, str]) -> bool:
-    try:
-        Client(binding).close()
-    except (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError):
-        return False
-    return True
+    wait_until(lambda: opens(binding), "the password of the Secret opens again", describe=site.cluster.evidence)
+    assert not opens({**binding, "password": "somebody-elses"})
 
 
 # -- own passwords -------------------------------------------------------------------------------------------------
@@ -239,7 +230,7 @@ def test_an_own_password_is_used_and_a_changed_one_takes_its_place(site: Site) -
     site.cluster.wait_ready("BrokerUser", shop, "user")
     first = site.binding(shop, "user")
     assert first["password"] == "first Passw0rd: ü/%@"
-    assert _opens(first)
+    assert opens(first)
 
     site.cluster.apply(_secret(shop, password="second"))
     site.cluster.look_now(shop, "user", kind="BrokerUser")
@@ -248,8 +239,8 @@ def test_an_own_password_is_used_and_a_changed_one_takes_its_place(site: Site) -
         "the binding has the new password",
         describe=site.cluster.evidence,
     )
-    wait_until(lambda: _opens(site.binding(shop, "user")), "it opens", describe=site.cluster.evidence)
-    assert not _opens(first)
+    wait_until(lambda: opens(site.binding(shop, "user")), "it opens", describe=site.cluster.evidence)
+    assert not opens(first)
 
 
 @pytest.mark.parametrize(
@@ -277,4 +268,4 @@ def test_an_own_password_that_is_not_there_is_named_and_waited_for(
     site.cluster.apply(_secret(shop, password="there"))
     site.cluster.look_now(shop, "user", kind="BrokerUser")
     site.cluster.wait_ready("BrokerUser", shop, "user")
-    assert _opens(site.binding(shop, "user"))
+    assert opens(site.binding(shop, "user"))

@@ -1,25 +1,12 @@
 """Credentials that change and users that several Brokers share, met by real clients: who gets in, who does not."""
 
-from collections.abc import Mapping
-
-import pika.exceptions
-
-from tests.harness.amqp import Client
+from tests.harness.amqp import Client, opens
 from tests.harness.kubeapi import Object
 from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.harness.world import World
 
 ROTATE = "channel-operator.dev/rotate"
-
-
-def opens(binding: Mapping[str, str]) -> bool:
-    """Whether the broker lets a client in that has read this from a binding Secret."""
-    try:
-        with Client(binding):
-            return True
-    except pika.exceptions.AMQPError:
-        return False
 
 
 def tls_secret(world: World, namespace: str, name: str) -> Object:

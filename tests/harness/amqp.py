@@ -16,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from tests.harness.waiting import wait_until
 
-__all__ = ["Client", "show_certificate"]
+__all__ = ["Client", "opens", "show_certificate"]
 
 Operation = Callable[[BlockingChannel], object]
 
@@ -168,3 +168,12 @@ class Client:
     def try_get(self, queue: str) -> str | None:
         """Try to read one message, which goes back to the queue; see attempt."""
         return self.attempt(lambda channel: channel.basic_get(queue, auto_ack=False))
+
+
+def opens(binding: Mapping[str, str]) -> bool:
+    """Whether the broker lets a client in that has read this from a binding Secret."""
+    try:
+        with Client(binding):
+            return True
+    except pika.exceptions.AMQPError:
+        return False

@@ -11,6 +11,7 @@ from tests.harness.process import Operator
 from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.lab.proxy import FaultProxy
+from tests.lab.rabbitmq import RabbitMQ
 from tests.lab.rabbitmq_install import Version
 from tests.lab.setup import Lab
 
@@ -24,7 +25,7 @@ class World:
         self,
         folder: Path,
         *,
-        rabbitmq: Version = "current",
+        rabbitmq: Version | RabbitMQ = "current",
         settings: Mapping[str, str] | None = None,
         fsync: bool = False,
         audit: bool = False,

@@ -26,17 +26,23 @@ class Lab:
     """A lab in its own folder. Several can run side by side."""
 
     def __init__(
-        self, state_dir: Path, *, rabbitmq: Version = "current", fsync: bool = True, audit: bool = False
+        self, state_dir: Path, *, rabbitmq: Version | RabbitMQ = "current", fsync: bool = True, audit: bool = False
     ) -> None:
+        """Prepare it. A RabbitMQ that is given belongs to another lab and is neither started nor stopped here."""
         self.state_dir = state_dir
         self.ca = CertificateAuthority.create("lab-ca")
         self.control_plane = ControlPlane(state_dir / "kubernetes", fsync=fsync, audit=audit)
-        self.rabbitmq = RabbitMQ(state_dir / "rabbitmq", self.ca, version=rabbitmq)
+        self._parts: list[ControlPlane | RabbitMQ] = [self.control_plane]
+        if isinstance(rabbitmq, RabbitMQ):
+            self.rabbitmq = rabbitmq
+        else:
+            self.rabbitmq = RabbitMQ(state_dir / "rabbitmq", self.ca, version=rabbitmq)
+            self._parts.append(self.rabbitmq)
 
     def start(self) -> Self:
-        """Start both servers at the same time and wait for both; stop both if one fails."""
+        """Start its servers at the same time and wait for all; stop all if one fails."""
         pool = ThreadPoolExecutor(2)
-        started = [pool.submit(part.start) for part in (self.control_plane, self.rabbitmq)]
+        started = [pool.submit(part.start) for part in self._parts]
         try:
             for part in started:
                 part.result()
@@ -54,7 +60,7 @@ class Lab:
         not listen to SIGTERM before it is up: nothing is there yet that could be lost.
         """
         while True:
-            for part in (self.control_plane, self.rabbitmq):
+            for part in self._parts:
                 if part.running and not part.external:
                     part.kill()
             if not wait(started, timeout=_LOOK).not_done:
@@ -64,7 +70,7 @@ class Lab:
     def stop(self) -> None:
         """Stop what runs; the folder stays."""
         with ThreadPoolExecutor(2) as pool:
-            for part in [pool.submit(part.stop) for part in (self.control_plane, self.rabbitmq)]:
+            for part in [pool.submit(part.stop) for part in self._parts]:
                 part.result()
 
     def __enter__(self) -> Self:
