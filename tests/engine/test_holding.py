@@ -76,6 +76,25 @@ async def test_a_disabled_object_keeps_its_hands_off_also_over_a_restart() -> No
         assert w.permission("billing.worker").read == "^$"
 
 
+async def test_hands_off_taken_back_in_an_outage_is_not_called_ready_and_its_edit_is_no_drift() -> None:
+    async with world() as w:
+        _, queue = await settled(w)
+        w.kube.annotate(queue, reconcile="Disabled")
+        w.kube.edit(queue, consumers=[], deadLetter={})
+        await w.advance(10)
+        w.broker.unreachable = True
+        await w.advance(60)
+        assert w.kube.condition(queue) == ("True", "Disabled")
+        w.kube.annotate(queue, reconcile=None)
+        await w.advance(10)
+        assert w.kube.condition(queue) == ("Unknown", "BrokerUnreachable")
+        w.broker.unreachable = False
+        await w.advance(60)
+        assert w.ready(queue)
+        assert w.names("Queue") == {"billing.invoices", "billing.invoices_dead"}
+        assert "DriftCorrected" not in w.kube.told(queue)
+
+
 async def test_a_disabled_broker_leaves_its_objects_ready_and_is_not_written_to() -> None:
     async with world() as w:
         user, queue = await settled(w)

@@ -97,6 +97,22 @@ async def test_a_filter_edited_while_the_operator_was_away_leaves_no_old_binding
         assert w.bindings("billing.mailer") == {("shop.orders", "b")}
 
 
+async def test_a_filter_edited_with_hands_off_leaves_no_old_binding_once_they_are_on_again() -> None:
+    async with world() as w:
+        await apply(w, "broker")
+        await apply(w, "topic")
+        key = w.make_subscription("mailer", filter={"routingKeys": ["a", "b"]})
+        await w.start()
+        w.kube.annotate(key, reconcile="Disabled")
+        await w.settle()
+        w.kube.edit(key, filter={"routingKeys": ["b"]})
+        await w.advance(10)
+        w.kube.annotate(key, reconcile=None)
+        await w.advance(10)
+        assert w.ready(key)
+        assert w.bindings("billing.mailer") == {("shop.orders", "b")}
+
+
 async def test_two_edits_in_a_row_with_a_failure_between_leave_no_binding_behind() -> None:
     async with world() as w:
         await apply(w, "broker")

@@ -20,6 +20,7 @@ __all__ = [
     "changed_fields",
     "channel_status",
     "conditions",
+    "is_as_looked_at",
     "is_ready",
     "user_status",
     "with_fields",
@@ -259,3 +260,9 @@ def is_ready(status: Mapping[str, Any], generation: int) -> bool:
     if status.get("observedGeneration") != generation:
         return False
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
+
+
+def is_as_looked_at(status: Mapping[str, Any], generation: int) -> bool:
+    """Whether it is Ready and that was seen: with hands off, the last word stays though nobody has looked since."""
+    disabled = any(c.get("reason") == Reason.DISABLED for c in status.get("conditions") or ())
+    return is_ready(status, generation) and not disabled

@@ -21,7 +21,7 @@ from channel_operator.core.model import (
     ResourceId,
 )
 from channel_operator.core.policy import Ownership
-from channel_operator.core.report import is_ready
+from channel_operator.core.report import is_as_looked_at
 from channel_operator.core.rotation import candidates
 from channel_operator.engine.context import Context
 from channel_operator.engine.state import BrokerState
@@ -43,8 +43,8 @@ class Drift:
         found = []
         for change in changes:
             manifests = [self._context.store.get(owner) for owner in change.owners]
-            ready = all(m is not None and m.deleted is None and is_ready(m.status, m.generation) for m in manifests)
-            if ready and all(self._is_as_told(leader) for leader in leaders(change.owners)):
+            told = [m is not None and m.deleted is None and is_as_looked_at(m.status, m.generation) for m in manifests]
+            if all(told) and all(self._is_as_told(leader) for leader in leaders(change.owners)):
                 found.append(change)
         return found
 

@@ -12,7 +12,7 @@ from channel_operator.api.reasons import ConditionType, EventReason, Reason
 from channel_operator.api.values import seconds
 from channel_operator.core import policy
 from channel_operator.core.model import Key, Problem, Removal
-from channel_operator.core.report import ObjectState, channel_status, is_ready, user_status
+from channel_operator.core.report import ObjectState, channel_status, is_as_looked_at, user_status
 from channel_operator.core.resolve import Resolution, Standing, resolve
 from channel_operator.core.view import Manifest
 from channel_operator.engine.context import Context
@@ -44,7 +44,7 @@ class Offline:
             self._context.schedule.later(manifest.key, grace)
         problems = found.problems
         if not problems and not policy.is_disabled(manifest):
-            if is_ready(manifest.status, manifest.generation):
+            if is_as_looked_at(manifest.status, manifest.generation):
                 return
             problems = (self._pending(problem, outage),)
         state = self._state(manifest, found, problems, None)
