@@ -55,18 +55,7 @@ def main(
     """Measure the operator against the raw limit of the servers on a lab of its own."""
     plan = Plan(cases=only or CASES, pairs=pairs)
     if quick:
-        plan = replace(
-            plan,
-            sizes=(50,),
-            topics=20,
-            policies=20,
-            large=200,
-            pairs=1,
-            changes=10,
-            restarts=1,
-            handovers=1,
-            resync="1s",
-        )
+        plan = _quick(plan)
     if sizes:
         plan = replace(plan, sizes=sizes)
     if topics:
@@ -84,6 +73,22 @@ def main(
     else:
         shutil.rmtree(folder)
     sys.exit(1 if results.failures() else 0)
+
+
+def _quick(plan: Plan) -> Plan:
+    """Return a plan that tries everything once and measures little."""
+    return replace(
+        plan,
+        sizes=(50,),
+        topics=20,
+        policies=20,
+        large=200,
+        pairs=1,
+        changes=10,
+        restarts=1,
+        handovers=1,
+        resync="1s",
+    )
 
 
 if __name__ == "__main__":

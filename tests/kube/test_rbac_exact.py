@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.harness.install import Installation, install
+from tests.harness.kubeapi import Object
 from tests.harness.process import Operator
 from tests.harness.site import Site, manifest, platform_objects
 from tests.harness.waiting import wait_until
@@ -76,6 +77,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def _live_through(site: Site, home: str) -> None:
     """Go through everything that makes the operator talk to the API server."""
+    user = _make_one_of_each(site, home)
+    # The same thing happens twice: the Event is counted up.
+    for times in (1, 2):
+        site.rabbit("DELETE", f"/api/exchanges/{{vhost}}/{home}.orders_in")
+        site.cluster.look_now(site.home, "main")
+        wait_until(
+            lambda n=times: _told(site, home, "DriftCorrected") >= n,  # type: ignore[misc]  # binds this turn's value
+            f"the drift is told {times} times",
+            describe=site.cluster.evidence,
+        )
+    _rewrite_binding_secret(site, home, user)
+    for kind, name in (("Queue", "orders"), ("BrokerUser", "user"), ("Topic", "events"), ("Subscription", "mailer")):
+        site.cluster.delete(kind, home, name)
+        site.cluster.wait_gone(kind, home, name)
+
+
+def _make_one_of_each(site: Site, home: str) -> Object:
+    """Make an object of every kind, with a password of its own and a grant that is missing; return the user."""
     cluster = site.cluster
     own = {
         "apiVersion": "v1",
@@ -98,18 +117,12 @@ def _live_through(site: Site, home: str) -> None:
     for kind, name in (("Topic", "events"), ("Subscription", "mailer")):
         cluster.wait_ready(kind, home, name)
     cluster.wait_event(home, "orders", "GrantMissing")
+    return user
 
-    # The same thing happens twice: the Event is counted up.
-    for times in (1, 2):
-        site.rabbit("DELETE", f"/api/exchanges/{{vhost}}/{home}.orders_in")
-        cluster.look_now(site.home, "main")
-        wait_until(
-            lambda n=times: _told(site, home, "DriftCorrected") >= n,  # type: ignore[misc]  # binds this turn's value
-            f"the drift is told {times} times",
-            describe=cluster.evidence,
-        )
 
-    # A binding Secret is updated, and made anew when its type cannot be changed.
+def _rewrite_binding_secret(site: Site, home: str, user: Object) -> None:
+    """Have a binding Secret updated, and made anew when its type cannot be changed."""
+    cluster = site.cluster
     cluster.apply(site.queue(home, "more", consumers=[{"name": "user"}]))
     wait_until(lambda: "more" in site.binding(home, "user")["channels.json"], "the Secret is updated")
     cluster.delete("Secret", home, "user-binding")
@@ -125,9 +138,6 @@ def _live_through(site: Site, home: str) -> None:
         "the Secret is made anew",
         describe=cluster.evidence,
     )
-    for kind, name in (("Queue", "orders"), ("BrokerUser", "user"), ("Topic", "events"), ("Subscription", "mailer")):
-        cluster.delete(kind, home, name)
-        cluster.wait_gone(kind, home, name)
 
 
 def _told(site: Site, namespace: str, reason: str) -> int:

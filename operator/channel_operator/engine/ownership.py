@@ -3,6 +3,8 @@
 The answer goes into the owner record, in one patch with the finalizer; deletion later acts on nothing else.
 """
 
+from collections.abc import Sequence
+
 from channel_operator.api.common import AdoptionPolicy
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
@@ -14,6 +16,7 @@ from channel_operator.core.model import (
     Key,
     Mode,
     Part,
+    Plan,
     Problem,
     ResourceId,
 )
@@ -77,17 +80,10 @@ class OwnershipDecisions:
         """Decide what the record will say, from what the broker has: created, adopted, or not ours to take."""
         state, key = self._state, look.manifest.key
         before = policy.owner_record(look.manifest.annotations)
-        doomed = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_doomed(rid)]
-        if doomed and before is None and key.kind is not Kind.BROKER_USER:
-            named = [rid for rid in doomed if state.driver.name_of(rid) is not None]
-            field = "spec.deadLetter" if named else None
-            what = ", ".join(str(rid).strip() for rid in named or doomed)
-            text = (
-                f"The broker already has {what}, which this manifest does not ask for "
-                f"and which would be removed. State {field or 'the fields it was made with'} to take it over, choose "
-                "another name, or delete it at the broker."
-            )
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, field),)
+        if before is None and key.kind is not Kind.BROKER_USER:
+            refusal = self._refusal_of_surplus(key)
+            if refusal is not None:
+                return None, (refusal,)
         existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
         if not existing:
             return OwnerRecord(Ownership.CREATING, capabilities.identity), ()
@@ -103,26 +99,49 @@ class OwnershipDecisions:
         if before is not None:
             # A broker that was restored under another identity still has what we made there.
             return OwnerRecord(before.ownership, capabilities.identity), ()
-        taken = [str(rid) for rid in existing if rid.kind in state.driver.contested and self._is_anothers(rid)]
+        refusal = self._refusal_of_adoption(look, existing, found)
+        if refusal is not None:
+            return None, (refusal,)
+        return OwnerRecord(Ownership.ADOPTED, capabilities.identity), ()
+
+    def _refusal_of_surplus(self, key: Key) -> Problem | None:
+        """Say what is there that a new manifest does not ask for, and that would be removed for it."""
+        driver, picture = self._state.driver, self._state.picture
+        doomed = [rid for rid in sorted(self._mine(key)) if rid in picture and self._is_doomed(rid)]
+        if not doomed:
+            return None
+        named = [rid for rid in doomed if driver.name_of(rid) is not None]
+        field = "spec.deadLetter" if named else None
+        what = ", ".join(str(rid).strip() for rid in named or doomed)
+        text = (
+            f"The broker already has {what}, which this manifest does not ask for "
+            f"and which would be removed. State {field or 'the fields it was made with'} to take it over, choose "
+            "another name, or delete it at the broker."
+        )
+        return _refused(text, field)
+
+    def _refusal_of_adoption(self, look: Look, existing: Sequence[ResourceId], found: Plan) -> Problem | None:
+        """Say why what exists may not be taken over: another's settings, the policy, or messages that it could cost."""
+        driver = self._state.driver
+        taken = [str(rid) for rid in existing if rid.kind in driver.contested and self._is_anothers(rid)]
         if taken:
-            text = (
+            return _refused(
                 f"The broker already has {', '.join(taken)}, which this operator did not make, and needs that name "
                 "for the settings of this channel. Have it deleted or renamed at the broker, or choose another name."
             )
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED),)
         if self._adoption(look) is AdoptionPolicy.NEVER:
             names = ", ".join(str(rid) for rid in existing)
             text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
+            return _refused(text, "spec.adoptionPolicy")
         lossy = [change for change in found.changes if change.destructive and change.action is not Action.DELETE]
-        if lossy and self._adoption(look) is not AdoptionPolicy.ALLOW_DATA_LOSS:
-            what = "; ".join(state.driver.describe(change) for change in lossy)
-            text = (
-                f"{existing[0]} exists on the broker already, and to make it as the manifest says could drop messages: "
-                f"{what}. State spec.adoptionPolicy: AllowDataLoss to accept that, or less strict spec.limits."
-            )
-            return None, (Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, "spec.adoptionPolicy"),)
-        return OwnerRecord(Ownership.ADOPTED, capabilities.identity), ()
+        if not lossy or self._adoption(look) is AdoptionPolicy.ALLOW_DATA_LOSS:
+            return None
+        what = "; ".join(driver.describe(change) for change in lossy)
+        return _refused(
+            f"{existing[0]} exists on the broker already, and to make it as the manifest says could drop messages: "
+            f"{what}. State spec.adoptionPolicy: AllowDataLoss to accept that, or less strict spec.limits.",
+            "spec.adoptionPolicy",
+        )
 
     def _adoption(self, look: Look) -> AdoptionPolicy | None:
         stated: AdoptionPolicy | None = getattr(look.manifest.spec, "adoption_policy", None)
@@ -146,6 +165,10 @@ class OwnershipDecisions:
         """
         assembled = self._state.desired.get(rid) if rid.kind not in self._state.driver.contested else None
         return assembled is not None and assembled.resource is None and not assembled.held
+
+
+def _refused(text: str, field: str | None = None) -> Problem:
+    return Problem(Reason.ADOPTION_REFUSED, text, ConditionType.PROGRAMMED, field)
 
 
 def _always(_owner: Key) -> bool:

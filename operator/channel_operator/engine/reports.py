@@ -87,11 +87,7 @@ class Reports:
             return None
         extra: dict[str, Any] = {}
         if key.kind is Kind.BROKER_USER and not look.leaves:
-            binding = self._context.bindings.of(key)
-            known = [p for p in (binding.problem, self._reconciler.logins.problem(key)) if p is not None]
-            # What is wrong in particular says more than that something is awaited.
-            fields = {p.field for p in known}
-            problems = [p for p in problems if p.stalled or p.field not in fields] + known
+            problems = self._with_credentials(key, problems)
             settled = self._user(look, manifest, extra)
             if not settled and not problems:
                 return None
@@ -118,6 +114,13 @@ class Reports:
             deleting=deleting,
             extra=extra,
         )
+
+    def _with_credentials(self, key: Key, problems: Sequence[Problem]) -> list[Problem]:
+        """Add what is wrong with a user's credentials: that says more than that something of them is awaited."""
+        binding = self._context.bindings.of(key)
+        known = [p for p in (binding.problem, self._reconciler.logins.problem(key)) if p is not None]
+        fields = {p.field for p in known}
+        return [p for p in problems if p.stalled or p.field not in fields] + known
 
     def _failures(self, key: Key) -> list[Problem]:
         """Return what the broker refused or did not answer, on behalf of one owner."""

@@ -138,27 +138,12 @@ class KubeClient:
         Forbidden, Conflict, Gone or Rejected.
         """
         url = URL(self._credentials.server + url_path, encoded=True)
-        if query:
-            url = url.with_query(query)
-        headers = {"Accept": accept}
-        if body is not None:
-            headers["Content-Type"] = content_type
-        reading = verb in {"get", "list"}
-        seconds = _READ_SECONDS if reading else _WRITE_SECONDS
+        url = url.with_query(query) if query else url
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
+        seconds = _READ_SECONDS if verb in {"get", "list"} else _WRITE_SECONDS
+        data = None if body is None else _ENCODER.encode(body).encode()
         try:
-            async with (
-                self._turn,
-                self._session.request(
-                    _METHODS[verb],
-                    url,
-                    data=None if body is None else _ENCODER.encode(body).encode(),
-                    headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
-                    allow_redirects=False,
-                ) as response,
-            ):
-                content = await response.read()
-                status, retry_after = response.status, response.headers.get("Retry-After")
+            status, content, retry_after = await self._send(_METHODS[verb], url, data, headers, seconds)
         except TimeoutError:
             self._gone(verb)
             raise Unreachable(f"the API server did not answer within {seconds:.0f} s ({verb} {url_path})") from None
@@ -175,6 +160,18 @@ class KubeClient:
         if isinstance(failure, Forbidden) and self._now() - self._away < _STARTING_SECONDS:
             raise Retry(f"the API server, back since a moment, does not let the operator {verb} {url_path} yet")
         raise failure
+
+    async def _send(
+        self, method: str, url: URL, data: bytes | None, headers: Mapping[str, str], seconds: float
+    ) -> tuple[int, bytes, str | None]:
+        """Send when it is this call's turn; return status, content and `Retry-After`."""
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
+        request = self._session.request
+        async with (
+            self._turn,
+            request(method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False) as response,
+        ):
+            return response.status, await response.read(), response.headers.get("Retry-After")
 
     def _gone(self, verb: str) -> None:
         self._away = self._now()

@@ -50,7 +50,7 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         # A creation time beside every counter would double the series for nothing anyone asks.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own
         registry = self.registry = CollectorRegistry()
         self._figures: Figures = tuple
         self._leader = False
@@ -65,10 +65,7 @@ class Metrics(Collector):
             registry=registry,
         )
         self._requests = Counter(
-            f"{_PREFIX}broker_request",
-            "Calls to brokers.",
-            ("broker", "operation", "outcome"),
-            registry=registry,
+            f"{_PREFIX}broker_request", "Calls to brokers.", ("broker", "operation", "outcome"), registry=registry
         )
         self._request_durations = Histogram(
             f"{_PREFIX}broker_request_duration_seconds",

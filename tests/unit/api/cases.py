@@ -69,8 +69,8 @@ Q, T, S, B, U = Kind.QUEUE, Kind.TOPIC, Kind.SUBSCRIPTION, Kind.BROKER, Kind.BRO
 FORBIDDEN, REQUIRED = "Forbidden", "Required value"
 
 
-def _delivery(kind: Kind) -> list[Case]:
-    """Return what Queue and Subscription refuse alike."""
+def _ordering(kind: Kind) -> list[Case]:
+    """Return what Queue and Subscription refuse alike of the order of messages."""
     per_key = {"ordering": "PerKey", "shards": 4}
     return [
         Case(
@@ -89,6 +89,12 @@ def _delivery(kind: Kind) -> list[Case]:
             spec(kind, **per_key, orderingKey={"header": "customer"}),
             FORBIDDEN,
         ),
+    ]
+
+
+def _failing(kind: Kind) -> list[Case]:
+    """Return what Queue and Subscription refuse alike of messages that fail."""
+    return [
         Case(
             kind,
             "retry",
@@ -116,8 +122,10 @@ def _delivery(kind: Kind) -> list[Case]:
 
 
 CHANNEL_CASES: Final = [
-    *_delivery(Q),
-    *_delivery(S),
+    *_ordering(Q),
+    *_failing(Q),
+    *_ordering(S),
+    *_failing(S),
     Case(
         Q,
         "limits.overflow",
