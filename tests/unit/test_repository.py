@@ -1,7 +1,6 @@
 """The repository's texts and manifests agree with the code and with each other. Decides nothing, starts nothing."""
 
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -15,27 +14,12 @@ from channel_operator.api import parse
 from channel_operator.api.meta import API_VERSION, PLURALS, Kind
 from channel_operator.api.reasons import Reason
 from channel_operator.settings import Settings
+from tests.unit.tracked import ROOT, TRACKED, name_of
 
-ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "channel-operator"
 
-TRACKED = [
-    ROOT / line
-    for line in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    if (ROOT / line).is_file()
-]
 TEXTS = [path for path in TRACKED if path.suffix == ".md"]
 EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples").glob("*/*.yaml")])
-
-
-def _name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 def _documents(text: str) -> list[dict[str, Any]]:
@@ -80,7 +64,7 @@ def _check_manifests(text: str) -> int:
     return len(manifests)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=_name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
 def test_an_example_manifest_fits_its_crd(path: Path) -> None:
     found = _check_manifests(path.read_text())
     assert found or path.name == "namespaces.yaml"
@@ -91,7 +75,7 @@ def test_a_misspelt_field_in_a_manifest_would_be_found() -> None:
     assert sorted(faults) == ["spec.brokerRef: missing", "spec.brokerref: unknown"]
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=_name)
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_yaml_in_a_text_fits_the_crds(path: Path) -> None:
     for block in re.findall(r"^```yaml\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
         _check_manifests(block)
@@ -141,7 +125,7 @@ FORBIDDEN = {
 def test_the_repository_holds_no(what: str) -> None:
     pattern = re.compile(FORBIDDEN[what])
     found = [
-        f"{_name(path)}: {match[0]}"
+        f"{name_of(path)}: {match[0]}"
         for path in TRACKED
         for match in pattern.finditer(path.read_text(encoding="utf-8", errors="replace"))
     ]
@@ -151,7 +135,7 @@ def test_the_repository_holds_no(what: str) -> None:
 def test_every_make_target_in_the_texts_exists() -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     mentioned = {
-        (_name(path), target)
+        (name_of(path), target)
         for path in [*TEXTS, ROOT / "kind-config.yaml"]
         for target in re.findall(
             r"(?:`|^|\$ |[:&] |DEMO_EXIT=1 )make ([a-z][a-z0-9-]*)", path.read_text(), re.MULTILINE
@@ -165,7 +149,7 @@ def _slug(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=_name)
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
 def test_links_in_a_text_lead_somewhere(path: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", prose):
