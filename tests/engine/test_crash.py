@@ -106,46 +106,37 @@ async def test_the_scenario_ends_as_its_users_expect() -> None:
     assert end.matching
 
 
+async def end_after_a_crash(number: int, *, broker: int | None = None, kube: int | None = None) -> End:
+    """Return what comes of all steps when the operator ends in one of them, after so many writes there."""
+    async with world() as w:
+        w.put(ADOPTED)
+        await w.start()
+        for earlier in range(number):
+            await step(w, earlier)
+            await w.advance(40)
+        w.broker.writes_left, w.kube.answers_left = broker, kube
+        await step(w, number)
+        await w.settle()
+        await w.restart()
+        await w.advance(40)
+        for later in range(number + 1, STEPS):
+            await step(w, later)
+            await w.advance(40)
+        return end_of(w)
+
+
 @pytest.mark.parametrize("number", range(STEPS))
 async def test_a_crash_after_any_write_to_the_broker_changes_nothing_in_the_end(number: int) -> None:
     end, on_broker, _ = await fault_free()
     for last in range(on_broker[number]):
-        async with world() as w:
-            w.put(ADOPTED)
-            await w.start()
-            for earlier in range(number):
-                await step(w, earlier)
-                await w.advance(40)
-            w.broker.writes_left = last
-            await step(w, number)
-            await w.settle()
-            await w.restart()
-            await w.advance(40)
-            for later in range(number + 1, STEPS):
-                await step(w, later)
-                await w.advance(40)
-            assert end_of(w) == end, f"crashed after {last} writes to the broker in step {number}"
+        assert await end_after_a_crash(number, broker=last) == end, f"crashed after {last} writes in step {number}"
 
 
 @pytest.mark.parametrize("number", range(STEPS))
 async def test_a_crash_after_any_write_to_kubernetes_changes_nothing_in_the_end(number: int) -> None:
     end, _, on_kube = await fault_free()
     for last in range(on_kube[number]):
-        async with world() as w:
-            w.put(ADOPTED)
-            await w.start()
-            for earlier in range(number):
-                await step(w, earlier)
-                await w.advance(40)
-            w.kube.answers_left = last
-            await step(w, number)
-            await w.settle()
-            await w.restart()
-            await w.advance(40)
-            for later in range(number + 1, STEPS):
-                await step(w, later)
-                await w.advance(40)
-            assert end_of(w) == end, f"crashed after {last} writes to Kubernetes in step {number}"
+        assert await end_after_a_crash(number, kube=last) == end, f"crashed after {last} writes in step {number}"
 
 
 async def test_a_password_that_reached_only_the_broker_is_replaced_by_one_that_clients_get() -> None:

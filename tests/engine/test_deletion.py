@@ -7,19 +7,9 @@ import pytest
 
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.resources import queue_id
-from channel_operator.core.model import Key, Secret
-from tests.engine.world import MAIN, World, world
-
-
-async def settled(w: World, **fields: Any) -> tuple[Key, Key]:
-    """Return a user and a queue in a system that has come to rest."""
-    w.make_broker()
-    user = w.make_user("worker")
-    queue = w.make_queue("invoices", consumers=[{"name": "worker"}], **fields)
-    await w.start()
-    await w.advance(10)
-    assert w.ready(user, queue)
-    return user, queue
+from channel_operator.core.model import Secret
+from tests.engine.held import settled
+from tests.engine.world import MAIN, world
 
 
 @pytest.mark.parametrize("stated", [None, "Retain"])

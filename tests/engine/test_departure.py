@@ -1,23 +1,11 @@
 """How objects leave while something is in the way: a broker that is away, credentials that are gone, conflicts."""
 
 import re
-from typing import Any
 
 from channel_operator.api.meta import FINALIZER
-from channel_operator.core.model import Key
+from tests.engine.held import settled
 from tests.engine.kubestub import Write
-from tests.engine.world import MAIN, World, world
-
-
-async def settled(w: World, **fields: Any) -> tuple[Key, Key]:
-    """Return a user and a queue in a system that has come to rest."""
-    w.make_broker()
-    user = w.make_user("worker")
-    queue = w.make_queue("invoices", consumers=[{"name": "worker"}], **fields)
-    await w.start()
-    await w.advance(10)
-    assert w.ready(user, queue)
-    return user, queue
+from tests.engine.world import MAIN, world
 
 
 async def test_credentials_gone_first_do_not_hold_up_a_broker_that_goes() -> None:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
-from channel_operator.brokers.rabbitmq.resources import Policy, policy_id, queue_id
+from channel_operator.brokers.rabbitmq.resources import Policy, policy_id
 from channel_operator.core.model import Key, Secret
 from channel_operator.core.rotation import family
-from tests.engine.world import MAIN, TAG, World, world
+from tests.engine.storms import befall, check_quiet, release
+from tests.engine.world import TAG, World, world
 
 USERS = ("u0", "u1", "u2")
 QUEUES = ("q0", "q1", "q2")
@@ -111,39 +112,6 @@ def renew(w: World, action: tuple[Any, ...]) -> None:
             w.kube.edit(key_of(name), rotation={"every": "30m", "overlap": "1m"} if yes else None)
         case ("rotate", name, number) if key_of(name) in w.kube.objects:
             w.kube.annotate(key_of(name), rotate=str(number))
-        case _:
-            pass
-
-
-def release(w: World) -> None:
-    """Confirm what the brake holds back, by the token that the Broker shows."""
-    brake = w.kube.status(MAIN).get("brake") or {}
-    w.kube.annotate(MAIN, release_brake=brake.get("token"))
-
-
-async def befall(w: World, action: tuple[Any, ...]) -> None:
-    """Let something happen to the broker, the API server or the operator."""
-    match action:
-        case ("messages", name, count):
-            w.broker.messages[queue_id(f"billing.{name}")] = count
-        case ("hand", number) if w.broker.resources:
-            ids = sorted(rid for rid in w.broker.resources if rid.kind != "Queue")
-            if ids:
-                w.take(ids[number % len(ids)])
-        case ("outage", yes):
-            w.broker.unreachable = yes
-        case ("api", yes):
-            w.kube.away = yes
-        case ("dies", writes):
-            w.broker.writes_left = writes
-        case ("crash",):
-            away, unreachable = w.kube.away, w.broker.unreachable
-            w.kube.away = False
-            await w.crash()
-            await w.start()
-            w.kube.away, w.broker.unreachable = away, unreachable
-        case ("time", seconds):
-            await w.advance(seconds, step=5.0)
         case _:
             pass
 
@@ -255,11 +223,7 @@ async def history(actions: list[tuple[Any, ...]]) -> None:
             await act(w, action)
         await calm(w)
         check(w)
-        written, on_broker = len(w.kube.writes), len(w.broker.writes)
-        await w.restart()
-        await w.advance(400, step=5.0)
-        assert w.kube.writes[written:] == []
-        assert w.broker.writes[on_broker:] == []
+        await check_quiet(w)
 
 
 @given(st.lists(ACTIONS, min_size=5, max_size=25))

@@ -13,7 +13,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.resources import CONSISTENT_HASH
 from channel_operator.core.model import Key
-from tests.engine.test_storm import befall, release
+from tests.engine.storms import befall, check_quiet, release
 from tests.engine.world import TAG, World, world
 
 USERS = ("u0", "u1")
@@ -203,11 +203,7 @@ async def history(actions: list[tuple[Any, ...]]) -> None:
                 wish(w, action)
         await calm(w)
         check(w)
-        written, on_broker = len(w.kube.writes), len(w.broker.writes)
-        await w.restart()
-        await w.advance(400, step=5.0)
-        assert w.kube.writes[written:] == []
-        assert w.broker.writes[on_broker:] == []
+        await check_quiet(w)
 
 
 @given(st.lists(ACTIONS, min_size=5, max_size=25))

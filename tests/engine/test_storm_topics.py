@@ -14,7 +14,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.rabbitmq.access import parse
 from channel_operator.brokers.rabbitmq.resources import queue_id
 from channel_operator.core.model import Key
-from tests.engine.test_storm import befall
+from tests.engine.storms import befall, check_quiet
 from tests.engine.world import World, world
 
 TOPICS = {"fan": "FanOut", "log": "Log"}
@@ -163,11 +163,7 @@ async def history(actions: list[tuple[Any, ...]]) -> None:
             await act(w, action)
         await calm(w)
         check(w)
-        written, on_broker = len(w.kube.writes), len(w.broker.writes)
-        await w.restart()
-        await w.advance(400, step=5.0)
-        assert w.kube.writes[written:] == []
-        assert w.broker.writes[on_broker:] == []
+        await check_quiet(w)
         check(w)
 
 

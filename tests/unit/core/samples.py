@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channel_operator.api.broker import BrokerSpec
-from channel_operator.api.meta import API_VERSION, FINALIZER, OWNED, Kind
+from channel_operator.api.meta import API_VERSION, FINALIZER, OWNED, RECONCILE, Kind
 from channel_operator.core.access import claim_of
 from channel_operator.core.model import Capabilities, Key
+from channel_operator.core.resolve import Standing, resolve
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.manifests import manifest_of
 
 REF: Mapping[str, Any] = {"brokerRef": {"name": "main", "namespace": "messaging"}}
 MAIN = Key(Kind.BROKER, "messaging", "main")
 CAPABILITIES = Capabilities("RabbitMQ", "4.3.6", "cluster//", "cluster", frozenset({"x-consistent-hash"}))
+DISABLED = {RECONCILE: "Disabled"}
+KAFKA: dict[str, Any] = {"rabbitmq": None, "kafka": {"bootstrapServers": ["kafka:9093"]}}
 
 _DEFAULTS: Mapping[Kind, Mapping[str, Any]] = {
     Kind.BROKER: {
@@ -128,3 +131,12 @@ def view(
     names: Iterable[str] = {m.key.namespace for m in manifests} | set(labels or {}) | set(annotations or {})
     infos = {n: NamespaceInfo(n, (labels or {}).get(n, {}), (annotations or {}).get(n, {})) for n in names}
     return PlainView({m.key: m for m in manifests}, infos)
+
+
+def check(
+    found: Manifest, seen: PlainView, *, grace_over: bool = True
+) -> tuple[Standing, list[tuple[str, str, str | None, str, bool]]]:
+    """Return the standing and the problems, each as (reason, condition, field, message, stalled)."""
+    seen.manifests.setdefault(found.key, found)
+    answer = resolve(found, seen, grace_over=grace_over)
+    return answer.standing, [(str(p.reason), str(p.condition), p.field, p.message, p.stalled) for p in answer.problems]

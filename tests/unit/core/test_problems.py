@@ -1,28 +1,10 @@
 """Every problem that resolve can find, in the words that its user reads."""
 
-from typing import Any
-
 import pytest
 
-from channel_operator.api.meta import RECONCILE, Kind
-from channel_operator.core.resolve import Standing, resolve
+from channel_operator.api.meta import Kind
 from channel_operator.core.view import Manifest
-from tests.unit.core.samples import PlainView, broker, manifest, queue, user, view
-
-DISABLED = {RECONCILE: "Disabled"}
-
-
-KAFKA: dict[str, Any] = {"rabbitmq": None, "kafka": {"bootstrapServers": ["kafka:9093"]}}
-
-
-def check(
-    found: Manifest, seen: PlainView, *, grace_over: bool = True
-) -> tuple[Standing, list[tuple[str, str, str | None, str, bool]]]:
-    """Return the standing and the problems, each as (reason, condition, field, message, stalled)."""
-    seen.manifests.setdefault(found.key, found)
-    answer = resolve(found, seen, grace_over=grace_over)
-    return answer.standing, [(str(p.reason), str(p.condition), p.field, p.message, p.stalled) for p in answer.problems]
-
+from tests.unit.core.samples import KAFKA, broker, check, manifest, queue, user, view
 
 BROKER_REF = "spec.brokerRef"
 

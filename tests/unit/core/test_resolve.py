@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from channel_operator.api.meta import FORCE_RELEASE, RECONCILE, Kind
+from channel_operator.api.meta import FORCE_RELEASE, Kind
 from channel_operator.core.accepted import Login, ResolvedQueue, ResolvedUser
 from channel_operator.core.model import (
     Capabilities,
@@ -14,20 +14,20 @@ from channel_operator.core.model import (
 )
 from channel_operator.core.resolve import Standing, broker_problems, resolve
 from channel_operator.core.view import Manifest
-from tests.unit.core.samples import CAPABILITIES, MAIN, PlainView, broker, manifest, queue, user, view
+from tests.unit.core.samples import (
+    CAPABILITIES,
+    DISABLED,
+    KAFKA,
+    MAIN,
+    broker,
+    check,
+    manifest,
+    queue,
+    user,
+    view,
+)
 
-DISABLED = {RECONCILE: "Disabled"}
 FORCED = {FORCE_RELEASE: "true"}
-KAFKA: dict[str, Any] = {"rabbitmq": None, "kafka": {"bootstrapServers": ["kafka:9093"]}}
-
-
-def check(
-    found: Manifest, seen: PlainView, *, grace_over: bool = True
-) -> tuple[Standing, list[tuple[str, str, str | None, str, bool]]]:
-    """Return the standing and the problems, each as (reason, condition, field, message, stalled)."""
-    seen.manifests.setdefault(found.key, found)
-    answer = resolve(found, seen, grace_over=grace_over)
-    return answer.standing, [(str(p.reason), str(p.condition), p.field, p.message, p.stalled) for p in answer.problems]
 
 
 # -- standings -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The settings of a queue as arguments of its declaration. Decides how each field is said to RabbitMQ."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from channel_operator.api.common import Overflow, QueueType, SettingsMode
 from channel_operator.api.delivery import DeadLetterStrategy, Ordering
@@ -23,6 +23,7 @@ __all__ = [
     "Consumed",
     "at_least_once",
     "dead_letter_queue",
+    "declared",
     "effective",
     "is_classic",
     "left_to_policy",
@@ -33,10 +34,11 @@ __all__ = [
 Consumed = QueueSpec | SubscriptionSpec
 """The kinds whose messages wait in queues of their own."""
 
+_Spec = TypeVar("_Spec")
+
 QUORUM: Final = "quorum"
 UNLIMITED: Final = -1
 """A delivery limit that never ends: without it RabbitMQ drops a message at its 20th redelivery."""
-
 
 _NO_LONGEST_DELAY: Final = 10 * 365 * 24 * 3600 * 1000
 """Ten years, in milliseconds. Without a longest delay RabbitMQ takes the first for every try (measured on 4.3.6)."""
@@ -153,15 +155,31 @@ def main_queue(names: ChannelNames, spec: Consumed, stated: Consumed) -> Queue:
     if not is_classic(spec):
         arguments[DELIVERY_LIMIT] = UNLIMITED
     flexible = set() if spec.dead_letter is not None else {DEAD_LETTER_EXCHANGE}
-    for name, value_in in _SETTINGS:
-        value = value_in(spec)
-        if value is None:
-            continue
-        arguments[name] = value
-        if value_in(stated) is None:
-            flexible.add(name)
-    found = Queue(names.queue, native_type, arguments=tuple(sorted(arguments.items())), flexible=frozenset(flexible))
+    found = declared(names.queue, arguments, flexible, _SETTINGS, spec, stated)
     return by_policy(found) if left_to_policy(spec) else found
+
+
+def declared(
+    name: str,
+    fixed: Mapping[str, Any],
+    flexible: Collection[str],
+    settings: Iterable[tuple[str, Callable[[_Spec], Any]]],
+    spec: _Spec,
+    stated: _Spec,
+) -> Queue:
+    """Return a queue with `fixed` arguments and those that its effective `spec` sets.
+
+    What the manifest itself does not state (`stated`) is flexible: an existing queue with another value fits.
+    """
+    found = {argument: value_in(spec) for argument, value_in in settings}
+    unstated = {argument for argument, value_in in settings if found[argument] is not None and value_in(stated) is None}
+    arguments = {**fixed, **{argument: value for argument, value in found.items() if value is not None}}
+    return Queue(
+        name,
+        fixed[QUEUE_TYPE],
+        arguments=tuple(sorted(arguments.items())),
+        flexible=frozenset(unstated.union(flexible)),
+    )
 
 
 def left_to_policy(spec: Consumed) -> bool:

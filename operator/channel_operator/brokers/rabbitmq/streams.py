@@ -22,6 +22,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     Queue,
     arguments_of,
 )
+from channel_operator.brokers.rabbitmq.settings import declared
 
 __all__ = ["MAX_PARTITIONS", "LogNames", "bytes_per_partition", "log_bindings", "log_exchange", "log_streams"]
 
@@ -94,16 +95,8 @@ def log_streams(names: LogNames, spec: TopicSpec, stated: TopicSpec, *, left_to_
     The size of a segment is always stated, so that a stream made here is known by it; on an existing one it is its
     maker's.
     """
-    arguments: dict[str, Any] = {QUEUE_TYPE: STREAM, SEGMENT_BYTES: _segment_bytes(spec)}
-    flexible = {SEGMENT_BYTES}
-    for argument, value_in in _SETTINGS:
-        value = value_in(spec)
-        if value is None:
-            continue
-        arguments[argument] = value
-        if value_in(stated) is None:
-            flexible.add(argument)
-    one = Queue(names.log, STREAM, arguments=tuple(sorted(arguments.items())), flexible=frozenset(flexible))
+    fixed = {QUEUE_TYPE: STREAM, SEGMENT_BYTES: _segment_bytes(spec)}
+    one = declared(names.log, fixed, {SEGMENT_BYTES}, _SETTINGS, spec, stated)
     if left_to_policy:
         one = by_policy(one)
     return [one._replace(name=name) for name in names.streams]
