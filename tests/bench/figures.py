@@ -20,6 +20,8 @@ LIMIT = 1.6
 """Times the raw limit at which the run fails."""
 DISTURBED = 0.15
 """Share of the CPU that anything else may take before the table warns that its times mean little."""
+_TARGETED = 1000
+"""Channels in place up to which a restart has a target."""
 
 
 class Row(NamedTuple):
@@ -205,7 +207,8 @@ def _writes_rows(one: Comparison) -> Iterable[Row]:
 def _restart_rows(restarts: Sequence[Restart]) -> Iterable[Row]:
     name = f"restart with {restarts[0].objects} channels"
     middle = statistics.median(one.quiet for one in restarts)
-    yield Row(f"{name}: quiet after the lists", f"{middle:.2f} s", target="1 s")
+    target = "1 s" if restarts[0].objects <= _TARGETED else ""
+    yield Row(f"{name}: quiet after the lists", f"{middle:.2f} s", target=target)
     whole = statistics.median(one.start for one in restarts)
     yield Row("  quiet after the process began", f"{whole:.2f} s")
     writes = [(one.broker_writes, one.kube_writes) for one in restarts]

@@ -65,16 +65,15 @@ class _Run:
         plan, cases = self.plan, set(self.plan.cases)
         if "handover" in cases:
             await self._handovers()
+        sample = None
         if cases & {"create", "change", "delete", "latency"}:
             sample = await self._sample(self._queues(GROUP))
             if "latency" in cases:
                 await self._changes_on_nothing(sample)
             for size in plan.sizes:
                 await self._lives_of_queues(size, sample)
-            if "latency" in cases:
-                await self._changes_on_many(sample)
-        if cases & {"restart", "steady"}:
-            await self._restarts()
+        if cases & {"restart", "steady", "latency"}:
+            await self._with_all_in_place(sample)
         if cases & {"topics", "delete"}:
             await self._lives_of_topics()
         if "large" in cases:
@@ -153,9 +152,8 @@ class _Run:
         await self.stage.clear(works[1])
         self._changed("idle, 0 Queues in place", operator, raw, "40 ms")
 
-    async def _changes_on_many(self, sample: Sample) -> None:
-        """Single changes on a Broker that has everything in place: idle, then under resyncs, then raw."""
-        work = await self._in_place()
+    async def _changes_on(self, work: Queues, sample: Sample) -> None:
+        """Single changes on the Broker that has everything in place: idle, then under resyncs, then raw."""
         idle = work.more(self.plan.changes)
         busy = idle.more(self.plan.changes)
         raw = busy.more(self.plan.changes)
@@ -170,7 +168,6 @@ class _Run:
         limit = await latency.by_raw(self.stage, sample, raw)
         self._changed(f"idle, {work.size} Queues in place", operator, limit, "40 ms")
         self._changed(f"{work.size} in place, resyncs every {self.plan.busy}", beside, None, "")
-        await self.stage.clear(work)
 
     def _changed(self, condition: str, operator: latency.Latency, raw: latency.Latency | None, target: str) -> None:
         self.results.changes.append(Change(condition, operator, raw, target))
@@ -188,19 +185,17 @@ class _Run:
 
     # -- none ----------------------------------------------------------------------------------------------------
 
-    async def _in_place(self) -> Queues:
-        """Put as many Queues in place as there are at most."""
+    async def _with_all_in_place(self, sample: Sample | None) -> None:
+        stage, cases = self.stage, self.plan.cases
         work = self._queues(max(self.plan.sizes))
-        async with self.stage.operator() as operator:
-            await self.stage.prepare(work)
-            await creation.by_operator(self.stage, work, operator)
-        return work
-
-    async def _restarts(self) -> None:
-        cases = self.plan.cases
-        work = await self._in_place()
-        await self._settled(work, len(work.names), restarts="restart" in cases, steady="steady" in cases)
-        await self.stage.clear(work)
+        async with stage.operator() as operator:
+            await stage.prepare(work)
+            await creation.by_operator(stage, work, operator)
+        if "restart" in cases or "steady" in cases:
+            await self._settled(work, len(work.names), restarts="restart" in cases, steady="steady" in cases)
+        if sample is not None and "latency" in cases:
+            await self._changes_on(work, sample)
+        await stage.clear(work)
 
     async def _large(self) -> None:
         """Put thousands of channels in place, without users, and restart."""

@@ -19,7 +19,7 @@ from tests.bench.servers import Kube, custom_path
 
 __all__ = ["PATIENCE", "Condition", "Watch", "gone", "grants", "ready", "ready_at"]
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds until a wait counts as failed."""
 
 Body = dict[str, Any]
