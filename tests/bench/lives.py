@@ -80,8 +80,11 @@ class Lives:
             found[step] = one
             self._tell(step, work, one, who)
 
-        if "policy" in self.steps and isinstance(work, Queues):
-            done("policy", await turnover.deletion_policy())
+        if self.steps and isinstance(work, Queues):
+            # Without it the queues would be kept when they are deleted.
+            policy = await turnover.deletion_policy()
+            if "policy" in self.steps:
+                done("policy", policy)
         if "ttl" in self.steps and isinstance(work, Queues):
             count = self._objects("ttl", work)
             done("ttl", await turnover.time_to_live(count))
