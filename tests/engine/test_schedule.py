@@ -20,7 +20,7 @@ A, B, C = key("a"), key("b"), key("c")
 
 def schedule() -> tuple[FakeClock, Schedule]:
     clock = FakeClock()
-    return clock, Schedule(clock, seed=1)
+    return clock, Schedule(clock)
 
 
 def test_edits_come_before_retries_and_retries_before_routine() -> None:

@@ -49,8 +49,8 @@ def _tell_news(store: Store, event_type: str | None, body: Body) -> None:
 class World:
     """Kubernetes, brokers, and an operator that can be started, crashed and started again."""
 
-    def __init__(self, **options: Any) -> None:
-        self.clock = FakeClock()
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+        self.clock = FakeClock(seed=seed)
         self.kube = KubeStub(self.clock)
         self.brokers: dict[str, FakeBroker] = {}
         self.options = replace(Options(operator_id=OPERATOR), **options)

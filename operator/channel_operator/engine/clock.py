@@ -1,4 +1,4 @@
-"""The two clocks and the sleep, so that time can be injected. Decides nothing.
+"""The two clocks, the sleep and its jitter, so that all of time can be injected. Decides nothing.
 
 Intervals and deadlines use the monotonic clock only; the wall clock is for stamps that people and other programs read.
 """
@@ -6,6 +6,7 @@ Intervals and deadlines use the monotonic clock only; the wall clock is for stam
 import asyncio
 import heapq
 import itertools
+import random
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -15,6 +16,9 @@ __all__ = ["Clock", "FakeClock", "SystemClock", "wait_until"]
 
 class Clock(Protocol):
     """Where time comes from."""
+
+    jitter: random.Random
+    """Spreads what many would do at one moment; it protects nothing."""
 
     def monotonic(self) -> float:
         """Return seconds that only ever grow, from an arbitrary origin."""
@@ -28,6 +32,9 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clocks."""
+
+    def __init__(self) -> None:
+        self.jitter = random.Random()  # noqa: S311  # no secret
 
     def monotonic(self) -> float:
         """Return seconds that only ever grow."""
@@ -43,13 +50,17 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock that tests move by hand; whoever sleeps on it wakes in order of due time."""
+    """A clock that tests move by hand; whoever sleeps on it wakes in order of due time.
+
+    Its jitter follows from `seed`, so that a history that failed can be repeated.
+    """
 
     _SETTLE = 50
     """Turns of the event loop given to woken tasks before time goes on: more than any chain of awaits in the code
     under test, which does no real I/O when this clock is used."""
 
-    def __init__(self, start: datetime | None = None) -> None:
+    def __init__(self, start: datetime | None = None, *, seed: int = 0) -> None:
+        self.jitter = random.Random(seed)  # noqa: S311  # no secret
         self._monotonic = 1000.0
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
         self._order = itertools.count()

@@ -7,7 +7,6 @@ destroys something asks `is_leader()` right before, and a new leader waits befor
 
 import asyncio
 import math
-import random
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -215,7 +214,7 @@ class Elector:
 
     def _pause(self) -> float:
         """Return the time to the next try: the retry period, or less when the holder's Lease runs out before."""
-        pause = self._times.retry * (1 + _JITTER * random.random())  # noqa: S311  # spreads replicas, no secret
+        pause = self._times.retry * (1 + _JITTER * self._clock.jitter.random())
         if self._observed is None or not self._observed.holder:
             return pause
         remaining = self._remaining(self._observed)

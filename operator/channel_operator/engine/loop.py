@@ -5,7 +5,6 @@ One broker's trouble never touches another's loop.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +81,6 @@ class BrokerLoop:
         self._offline = Offline(context)
         self._live: _Live | None = None
         self._failed = 0
-        self._random = random.Random()  # noqa: S311  # jitter only
 
     async def run(self) -> None:
         """Run one life of the broker after the other; an outage ends a life."""
@@ -243,7 +241,7 @@ class BrokerLoop:
         share = options.broker_secret_sweep / options.secrets_sweep
         users = [key for key in self._keys() if key.kind is Kind.BROKER_USER]
         for key in users:
-            if self._random.random() < share:
+            if self.context.clock.jitter.random() < share:
                 self.context.bindings.sweep(key)
 
     async def _broker_changed(self, live: _Live) -> None:
@@ -263,7 +261,7 @@ class BrokerLoop:
     def _interval(self, live: _Live) -> float:
         stated = self.context.options.resync
         base: float = stated if stated is not None else seconds(live.connection.spec.resync_interval)
-        return float(base * self._random.uniform(0.9, 1.1))
+        return float(base * self.context.clock.jitter.uniform(0.9, 1.1))
 
     # -- not connected -------------------------------------------------------------------------------------------
 
@@ -291,7 +289,7 @@ class BrokerLoop:
         if outage is None:
             return self.context.options.broker_secret_sweep if problem is not None else 3600.0
         self._failed += 1
-        return min(LONGEST_BACKOFF, 0.25 * 2.0 ** min(self._failed, 8)) * self._random.uniform(0.7, 1.0)
+        return min(LONGEST_BACKOFF, 0.25 * 2.0 ** min(self._failed, 8)) * self.context.clock.jitter.uniform(0.7, 1.0)
 
     async def _close(self) -> None:
         live, self._live = self._live, None

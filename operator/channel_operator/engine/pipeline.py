@@ -4,7 +4,6 @@ Decides nothing about the work; it bounds it, coalesces it and brings back what 
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -115,7 +114,7 @@ class Pipeline:
         self._tries[key] = tries + 1
         after = error.after if error is not None else None
         delay = min(LONGEST_WAIT, 0.2 * 2 ** min(tries, 10)) if after is None else after
-        task = asyncio.create_task(self._later(key, delay * random.uniform(0.8, 1.2)))  # noqa: S311  # jitter only
+        task = asyncio.create_task(self._later(key, delay * self._clock.jitter.uniform(0.8, 1.2)))
         self._delayed.add(task)
         task.add_done_callback(self._delayed.discard)
         if tries == 0 and error is not None:

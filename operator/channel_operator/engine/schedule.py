@@ -5,7 +5,6 @@ A key is in it at most once, however often it was touched. No fixed delay: an id
 
 import asyncio
 import heapq
-import random
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -33,14 +32,13 @@ class Priority(IntEnum):
 class Schedule:
     """What one broker's loop has to look at, and when."""
 
-    def __init__(self, clock: Clock, *, seed: int | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._dirty: dict[Priority, dict[Key, None]] = {priority: {} for priority in Priority}
         self._timed: list[tuple[float, int, Key]] = []
         self._tries: dict[Key, int] = {}
         self._count = 0
         self._wake = asyncio.Event()
-        self._random = random.Random(seed)  # noqa: S311  # jitter only
 
     def add(self, keys: Iterable[Key], priority: Priority = Priority.EDIT) -> None:
         """Make keys dirty; a key that waits at a lower priority moves up."""
@@ -58,7 +56,7 @@ class Schedule:
         self._tries[key] = tries + 1
         # The exponent is bounded before the power is taken, so that thousands of tries cannot overflow.
         delay = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(tries, 16)) if after is None else after
-        self.later(key, delay * self._random.uniform(0.8, 1.2))
+        self.later(key, delay * self._clock.jitter.uniform(0.8, 1.2))
 
     def later(self, key: Key, seconds: float) -> None:
         """Bring a key back after some seconds."""
