@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from channel_operator.api.meta import OWNED
-from channel_operator.brokers.rabbitmq.resources import Binding, Exchange, Permission, Policy, Queue, User
+from channel_operator.brokers.rabbitmq.resources import (
+    Binding,
+    Exchange,
+    Permission,
+    Queue,
+    User,
+)
 from channel_operator.core.model import Secret
 from tests.engine.world import TAG, World, world
 
@@ -261,24 +267,3 @@ async def test_dead_letters_that_somebody_else_keeps_beside_are_not_cleared_away
         await w.advance(10)
         assert w.ready(queue)
         assert before.items() <= w.broker.resources.items()
-
-
-@pytest.mark.parametrize("priority", [1, 100])
-@pytest.mark.parametrize("pattern", ["^other$", "^billing[.]invoices$"])
-async def test_a_policy_of_somebody_elses_under_the_name_of_ours_is_never_written_over(
-    pattern: str, priority: int
-) -> None:
-    async with world() as w:
-        w.make_broker()
-        theirs = Policy("billing.invoices_policy", pattern, "queues", priority, (("max-length", 7),))
-        w.put(theirs)
-        queue = w.make_queue("invoices", rabbitmq={"settings": "Policy"}, messageTTL="1h")
-        await w.start()
-        await w.advance(10)
-        assert w.kube.condition(queue) in {("False", "AdoptionRefused"), ("False", "PolicyShadowed")}
-        assert "billing.invoices_policy" in w.kube.message(queue)
-        assert w.broker.resources[theirs.id] == theirs
-        assert "billing.invoices" not in w.names("Queue")
-        w.take(theirs.id)
-        await w.advance(400, step=5)
-        assert w.ready(queue)

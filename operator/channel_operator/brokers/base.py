@@ -112,6 +112,9 @@ class Driver(Protocol):
     ) -> Mapping[ResourceId, Problem]:
         """Return which of these the rest of the broker leaves no room for, and why; the oldest owner's come first."""
 
+    def shows_own_making(self, desired: Resource, observed: Resource) -> bool:
+        """Whether it can be seen on what is there that this operator declared it; False in doubt."""
+
     def stage(self, change: Change) -> int:
         """Where the change stands in the order of writing: lower first."""
 

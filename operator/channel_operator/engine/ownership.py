@@ -81,7 +81,7 @@ class OwnershipDecisions:
         state, key = self._state, look.manifest.key
         before = policy.owner_record(look.manifest.annotations)
         if before is None and key.kind is not Kind.BROKER_USER:
-            refusal = self._refusal_of_surplus(key)
+            refusal = self._refusal_of_surplus(key) or self._refusal_of_strangers(key)
             if refusal is not None:
                 return None, (refusal,)
         existing = [rid for rid in sorted(self._mine(key)) if rid in state.picture and self._is_wanted(rid)]
@@ -121,14 +121,8 @@ class OwnershipDecisions:
         return _refused(text, field)
 
     def _refusal_of_adoption(self, look: Look, existing: Sequence[ResourceId], found: Plan) -> Problem | None:
-        """Say why what exists may not be taken over: another's settings, the policy, or messages that it could cost."""
+        """Say why what exists may not be taken over: the policy, or messages that it could cost."""
         driver = self._state.driver
-        taken = [str(rid) for rid in existing if rid.kind in driver.contested and self._is_anothers(rid)]
-        if taken:
-            return _refused(
-                f"The broker already has {', '.join(taken)}, which this operator did not make, and needs that name "
-                "for the settings of this channel. Have it deleted or renamed at the broker, or choose another name."
-            )
         if self._adoption(look) is AdoptionPolicy.NEVER:
             names = ", ".join(str(rid) for rid in existing)
             text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
@@ -152,6 +146,41 @@ class OwnershipDecisions:
     def _is_wanted(self, rid: ResourceId) -> bool:
         assembled = self._state.desired.get(rid)
         return assembled is not None and assembled.resource is not None
+
+    def _refusal_of_strangers(self, key: Key) -> Problem | None:
+        """Say which settings that others made bear the names that those of a new manifest need."""
+        taken = self._strangers(key)
+        if not taken:
+            return None
+        return _refused(
+            f"The broker already has {', '.join(taken)}, which this operator did not make, and needs that name "
+            "for the settings of this channel. Have it deleted or renamed at the broker, or choose another name."
+        )
+
+    def _strangers(self, key: Key) -> list[str]:
+        """Return what others made under names that settings need, and that would be changed or removed.
+
+        By its form a setting made by hand can pass for ours, so that alone is believed only beside a queue of ours.
+        What says just what this manifest would say is as good as ours.
+        """
+        state, found = self._state, list[str]()
+        mine = sorted(rid for rid in self._mine(key) if rid in state.picture)
+        is_ours = any(self._was_declared_here(rid) for rid in mine)
+        for rid in mine:
+            assembled = state.desired.get(rid)
+            if rid.kind not in state.driver.contested or assembled is None or assembled.held:
+                continue
+            wanted, there = assembled.resource, state.picture[rid]
+            differs = wanted is None or state.driver.diff(wanted, there) is not None
+            if (wanted is not None and self._is_anothers(rid)) or (differs and not is_ours):
+                found.append(str(rid))
+        return found
+
+    def _was_declared_here(self, rid: ResourceId) -> bool:
+        assembled = self._state.desired.get(rid)
+        if assembled is None or assembled.resource is None:
+            return False
+        return self._state.driver.shows_own_making(assembled.resource, self._state.picture[rid])
 
     def _is_anothers(self, rid: ResourceId) -> bool:
         """Whether what is there would stay even if all its owners here withdrew it: it has not the form of ours."""

@@ -19,6 +19,7 @@ from channel_operator.brokers.rabbitmq import (
     users,
 )
 from channel_operator.brokers.rabbitmq.access import assemble_permission, gives
+from channel_operator.brokers.rabbitmq.arguments import same_maker
 from channel_operator.brokers.rabbitmq.binding import binding_secret
 from channel_operator.brokers.rabbitmq.compare import diff
 from channel_operator.brokers.rabbitmq.names import STAND_IN_SUFFIX, main_of
@@ -34,6 +35,7 @@ from channel_operator.brokers.rabbitmq.resources import (
     Exchange,
     Permission,
     Policy,
+    Queue,
     User,
     queue_id,
     user_id,
@@ -175,6 +177,10 @@ class RabbitMQDriver:
     ) -> Mapping[ResourceId, Problem]:
         """See `brokers.base.Driver.hindered`."""
         return shadows.hindered(wanted, picture, self._site.max_policies)
+
+    def shows_own_making(self, desired: Resource, observed: Resource) -> bool:
+        """See `brokers.base.Driver.shows_own_making`."""
+        return isinstance(desired, Queue) and isinstance(observed, Queue) and same_maker(desired, observed)
 
     def stage(self, change: Change) -> int:
         """See `brokers.base.Driver.stage`."""

@@ -50,7 +50,8 @@ def _shadow(wanted: Policy, others: Iterable[Policy], *, is_new: bool) -> str | 
     """Say which policy overrides ours or would be pushed aside by it, and what to do; None = neither."""
     queue = wanted.name.rpartition("_")[0]
     example = queue if wanted.pattern.endswith(f"{escaped(queue)}$") else f"{queue}_0"
-    rivals = [other for other in others if _applies(other, wanted, example)]
+    # One that bears the name of ours is no rival: where that name is ours, ours comes in its place.
+    rivals = [other for other in others if other.id != wanted.id and _applies(other, wanted, example)]
     above = max((other for other in rivals if other.priority >= wanted.priority), key=_priority, default=None)
     if above is not None:
         return (
