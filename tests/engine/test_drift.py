@@ -46,7 +46,7 @@ async def test_drift_is_seen_told_and_put_right() -> None:
         assert w.permission("billing.worker").write == "^$"
         assert w.kube.told(queue)[-1] == "DriftCorrected"
         assert w.kube.told(user)[-1] == "DriftCorrected"
-        assert w.counts.detected == w.counts.corrected == {"Exchange": 1, "Permission": 1}
+        assert w.counts.detected == w.counts.corrected == {"Exchange": 1, "Binding": 1, "Permission": 1}
         assert w.ready(user, queue)
 
 
@@ -60,7 +60,7 @@ async def test_a_user_deleted_by_hand_comes_back_with_its_password_also_after_a_
         password = w.kube.entries("billing", "worker-binding")["password"]
         await w.restart()
         w.take(w.user("billing.worker").id)
-        w.take(w.permission("billing.worker").id)
+        assert "billing.worker" not in w.names("Permission")
         await w.advance(400)
         assert w.user("billing.worker").password == Secret(password)
         assert "invoices" in w.permission("billing.worker").read

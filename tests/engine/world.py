@@ -18,6 +18,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.brokers.base import Connection, Driver, Recorder, Session
 from channel_operator.brokers.fake import FakeBroker
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
+from channel_operator.brokers.rabbitmq.graph import attached
 from channel_operator.brokers.rabbitmq.resources import Permission, Queue, User, permission_id, queue_id, user_id
 from channel_operator.core.model import (
     Key,
@@ -167,8 +168,9 @@ class World:
         self.broker.resources[resource.id] = resource
 
     def take(self, rid: ResourceId) -> None:
-        """Take something off the broker by hand."""
-        del self.broker.resources[rid]
+        """Take something off the broker by hand; what cannot be without it goes with it, as the broker does it."""
+        for gone in (*attached(rid, self.broker.resources), rid):
+            del self.broker.resources[gone]
 
     # -- manifests -----------------------------------------------------------------------------------------------
 
