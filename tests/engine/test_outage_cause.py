@@ -52,3 +52,25 @@ async def test_a_broker_gone_as_a_whole_is_not_said_to_answer_on_one_side() -> N
         await w.advance(90)
         assert w.kube.condition(MAIN) == ("False", "BrokerUnreachable")
         assert "answers" not in told(w)
+
+
+async def test_a_broker_has_not_recovered_before_everything_was_written_once() -> None:
+    async with world() as w:
+        broker = w.make_broker()
+        queue = w.make_queue("invoices")
+        await w.start()
+        await w.advance(10)
+        w.broker.unreachable = True
+        w.kube.edit(queue, deadLetter={})
+        await w.advance(60)
+        for writes in (0, 1):
+            # It answers and goes away again over the first writes.
+            w.broker.unreachable, w.broker.writes_left = False, writes
+            await w.advance(60)
+            assert w.broker.unreachable
+            assert w.kube.told(broker) == ["BrokerUnreachable"]
+            assert w.kube.condition(broker, "Reachable") == ("False", "BrokerUnreachable")
+        w.broker.unreachable, w.broker.writes_left = False, None
+        await w.advance(60)
+        assert w.ready(broker, queue)
+        assert w.kube.told(broker) == ["BrokerUnreachable", "BrokerRecovered"]

@@ -69,7 +69,6 @@ class BrokerReport:
             self._uid, self._replaced = manifest.uid, None
         ends = {"ca": not_after(connection.ca), "client": not_after(connection.certificate)}
         self._certificates = {which: end for which, end in ends.items() if end is not None}
-        was_down = self._outage.told is not None
         before = manifest.status.get("identity")
         if before and before != capabilities.identity:
             self._replaced = before
@@ -79,14 +78,19 @@ class BrokerReport:
             await self._event(manifest, EventReason.BROKER_REPLACED, text, warning=True)
         self._capabilities = capabilities
         self._problem = None
-        self._outage.over()
         self._data_plane.over()
         self.data_plane(data_plane)
         log.info("connected", broker=self._context.name, product=capabilities.product, version=capabilities.version)
-        if was_down:
-            await self._event(manifest, EventReason.BROKER_RECOVERED, f"Broker {self._context.name} answers again.")
         await self._warn_tls(manifest)
         self._due_at = self._context.clock.monotonic()
+
+    async def served(self) -> None:
+        """Take in that everything was looked at and written once: only that ends an outage."""
+        was_down = self._outage.told is not None
+        self._outage.over()
+        manifest = self._context.store.get(self._context.broker)
+        if was_down and manifest is not None:
+            await self._event(manifest, EventReason.BROKER_RECOVERED, f"Broker {self._context.name} answers again.")
 
     async def _warn_tls(self, manifest: Manifest) -> None:
         spec = manifest.spec

@@ -168,6 +168,7 @@ class BrokerLoop:
         self.context.schedule.take_all()
         keys = self._keys()
         await self._pass(live, live.reconciler.take_over(keys, observation, live.session, live.capabilities))
+        await self.report.served()
         self.report.observed(live.reconciler.state)
         self.report.tell()
 
