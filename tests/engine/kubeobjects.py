@@ -127,6 +127,11 @@ class KubeObjects:
                 meta["annotations"][full] = value
         self._changed(key, "MODIFIED")
 
+    def write_status_by_hand(self, key: Key, status: Spec) -> None:
+        """Replace a status as somebody else would who may, past every check."""
+        self.objects[key]["status"] = copy.deepcopy(dict(status))
+        self._changed(key, "MODIFIED")
+
     def delete(self, key: Key) -> None:
         """Ask for deletion: finalizers hold the object up."""
         meta = self.objects[key]["metadata"]

@@ -3,10 +3,11 @@
 Decides shape and bounds. Never decides what is true.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from channel_operator.api.effective import Effective
 from channel_operator.api.schema import Model, Text, elements, model
@@ -24,6 +25,7 @@ __all__ = [
     "GrantState",
     "KafkaAddress",
     "Line",
+    "Moment",
     "Name",
     "Origin",
     "PlanStatus",
@@ -43,6 +45,15 @@ Name = Annotated[str, Text(max_length=512, min_length=0)]
 Sentence = Annotated[str, Text(max_length=1024, min_length=0)]
 Line = Annotated[str, Text(max_length=4096, min_length=0)]
 Total = Annotated[int, Field(ge=0)]
+
+
+def _with_zone(stamp: str) -> str:
+    if datetime.fromisoformat(stamp).tzinfo is None:
+        raise ValueError("a time without a zone")
+    return stamp
+
+
+Moment = Annotated[str, AfterValidator(_with_zone), Field(json_schema_extra={"format": "date-time"})]
 
 
 class ConditionStatus(StrEnum):
@@ -89,7 +100,7 @@ class Condition(Model):
     """Why, in one word of a closed list: see docs/api.md."""
     message: Annotated[str, Text(max_length=32768, min_length=0)]
     """Why, and what to do, in words."""
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    last_transition_time: Moment
     """When `status` last changed."""
     observed_generation: int | None = None
     """metadata.generation that it is about."""

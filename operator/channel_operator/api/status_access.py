@@ -5,13 +5,12 @@ Decides shape and bounds. Never decides what is true.
 
 from typing import Annotated, Final
 
-from pydantic import Field
-
 from channel_operator.api.meta import Kind
 from channel_operator.api.schema import Model, Text, elements, model
 from channel_operator.api.status import (
     MAX_GRANTS,
     ChannelStatus,
+    Moment,
     Name,
     Origin,
     PlanStatus,
@@ -69,7 +68,7 @@ class Orphans(Model):
 class BrakeSpent(Model):
     """What was let through at one moment of the window."""
 
-    time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    time: Moment
     """When."""
     deletions: Total = 0
     """Objects with messages that were deleted."""
@@ -113,7 +112,7 @@ class BrokerStatus(Status):
     """Objects within the naming prefixes that no manifest names."""
     brake: BrakeStatus | None = None
     """Whether deletions and revocations wait for a person."""
-    last_observed_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    last_observed_time: Moment | None = None
     """When the whole broker was last looked at."""
 
 
@@ -129,7 +128,7 @@ class Binding(Model):
 class IssuedCredentials(Model):
     """The credentials in the binding Secret."""
 
-    issued_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    issued_at: Moment | None = None
     """When they were made."""
     secret_version: Word | None = None
     """Changes whenever the content of the Secret does; a short hash, of everything but the password itself."""

@@ -4,8 +4,8 @@ Each reference is looked up alone: one missing user costs that grant only. Never
 down (that is the driver's).
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.common import ConsentFrom, LabelSelector, NamespaceConsent, ObjectRef, Operator
@@ -25,6 +25,7 @@ __all__ = [
     "lapsed",
     "name_problem",
     "native_name",
+    "told_grants",
     "user_claim",
     "usernames",
 ]
@@ -148,6 +149,17 @@ def _grant_state(user: Manifest | None, broker: Key, broker_spec: BrokerSpec, vi
     if view.holder(user_claim(broker, view, name)) != user.key:
         return GrantState.NOT_PERMITTED
     return GrantState.GRANTED
+
+
+def told_grants(status: Mapping[str, Any]) -> Iterator[tuple[Key, Role]]:
+    """Yield what a channel's status says that it grants, as far as that can be read."""
+    for entry in status.get("grants") or ():
+        namespace, _, name = entry["user"].partition("/")
+        if entry["state"] == GrantState.GRANTED and entry["role"] in _ROLES:
+            yield Key(Kind.BROKER_USER, namespace, name), Role(entry["role"])
+
+
+_ROLES = frozenset(str(role) for role in Role)
 
 
 def lapsed(reports: Iterable[GrantReport]) -> tuple[Grant, ...]:

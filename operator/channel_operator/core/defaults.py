@@ -28,20 +28,31 @@ def settled(manifest: Manifest) -> Mapping[str, Any] | None:
     """Return what held when the object was made, None while it is not made yet."""
     if policy.owner_record(manifest.annotations) is None:
         return None
-    effective: Mapping[str, Any] | None = manifest.status.get("effective")
+    effective: Mapping[str, Any] | None = manifest.status.get("effective") or None
     return effective
 
 
 def completed(manifest: Manifest, broker: BrokerSpec) -> Spec | None:
     """Return an object's spec as it is meant; None where the manifest cannot be read."""
+    made_with = settled(manifest)
+    try:
+        return _completed(manifest, broker, made_with)
+    except ValueError:
+        if made_with is None:
+            raise
+        # Somebody else wrote that status: no channel can have been made so.
+        return _completed(manifest, broker, None)
+
+
+def _completed(manifest: Manifest, broker: BrokerSpec, made_with: Mapping[str, Any] | None) -> Spec | None:
     match manifest.spec:
         case InvalidManifest():
             return None
         case QueueSpec() | SubscriptionSpec() as stated:
-            spec = complete(stated, broker.defaults, settled(manifest))
-            return spec if broker.rabbitmq is None else _with_native(spec, broker, settled(manifest))
+            spec = complete(stated, broker.defaults, made_with)
+            return spec if broker.rabbitmq is None else _with_native(spec, broker, made_with)
         case TopicSpec() as stated if broker.rabbitmq is not None:
-            return _topic(stated, broker.defaults, settled(manifest))
+            return _topic(stated, broker.defaults, made_with)
         case stated:
             return stated
 
@@ -92,7 +103,7 @@ def _retry(made_with: Mapping[str, Any] | None) -> Retry | None:
     backoff = made_with.get("backoff")
     return Retry(
         max_deliveries=made_with.get("maxDeliveries"),
-        backoff=Backoff(initial=backoff["initial"], max=backoff.get("max")) if backoff else None,
+        backoff=Backoff(initial=backoff.get("initial"), max=backoff.get("max")) if backoff else None,
     )
 
 

@@ -32,6 +32,8 @@ MAX_MESSAGE = 1024
 """Bounds of what a status shows; the schema has the same."""
 
 Status = dict[str, Any]
+_REASONS = frozenset(map(str, Reason))
+"""Whoever may write a status may have put any word there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _disabled(state: ObjectState) -> list[Condition]:
     kept = []
     for kind in (ConditionType.ACCEPTED, ConditionType.RESOLVED_REFS, ConditionType.PROGRAMMED):
         old = before.get(str(kind))
-        if old is None:
+        if old is None or old["reason"] not in _REASONS:
             kept.append(Condition(kind, "Unknown", Reason.DISABLED, text))
         else:
             kept.append(Condition(kind, old["status"], Reason(old["reason"]), old["message"]))

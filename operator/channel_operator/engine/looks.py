@@ -12,6 +12,7 @@ from channel_operator.api.meta import CHANNEL_KINDS, Kind
 from channel_operator.brokers.base import Driver
 from channel_operator.core import policy
 from channel_operator.core.accepted import Compiled, Login, Role
+from channel_operator.core.access import told_grants
 from channel_operator.core.desired import Desired
 from channel_operator.core.model import (
     Capabilities,
@@ -246,11 +247,8 @@ class Looks:
             found.resolution.standing in {Standing.HELD, Standing.ACCEPTED} and found.manifest.key.kind in CHANNEL_KINDS
         ):
             # On hold the grants stay on the broker, so clients must keep reading of them too: as status last showed.
-            for entry in found.manifest.status.get("grants") or ():
-                if entry.get("state") == "Granted":
-                    namespace, _, name = entry["user"].partition("/")
-                    user = Key(Kind.BROKER_USER, namespace, name)
-                    roles[user] = (*roles.get(user, ()), Role(entry["role"]))
+            for user, role in told_grants(found.manifest.status):
+                roles[user] = (*roles.get(user, ()), role)
         return roles
 
     def _grant(self, channel: Key, roles: Mapping[Key, tuple[Role, ...]]) -> set[Key]:

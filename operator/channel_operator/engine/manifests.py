@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from channel_operator import api
 from channel_operator.api.meta import GROUP, Kind
+from channel_operator.api.status_reading import read_status
 from channel_operator.core.model import Key
 from channel_operator.core.view import Manifest, NamespaceInfo, References
 from channel_operator.errors import InvalidManifest
@@ -102,7 +103,7 @@ def manifest_of(body: Body, previous: Manifest | None = None) -> Manifest:
         resource_version=meta["resourceVersion"],
         spec=spec,
         refs=refs,
-        status=body.get("status") or {},
+        status=read_status(key.kind, body.get("status")),
         annotations=_own_annotations(meta),
         finalizers=tuple(meta.get("finalizers") or ()),
         deleted=meta.get("deletionTimestamp"),

@@ -32,10 +32,14 @@ class Offline:
             manifest = self._context.store.get(key)
             if manifest is None:
                 continue
-            if manifest.deleted is not None:
-                await self._leave(manifest, problem, outage)
-            else:
-                self._wait(manifest, problem, outage)
+            try:
+                if manifest.deleted is not None:
+                    await self._leave(manifest, problem, outage)
+                else:
+                    self._wait(manifest, problem, outage)
+            except Exception:  # noqa: BLE001  # told as a bug
+                # A bug that one object meets must not keep the others from being told, nor the broker from a new try.
+                self._context.bug(key)
 
     def _wait(self, manifest: Manifest, problem: Problem | None, outage: str | None) -> None:
         grace = self._context.grace_left(manifest)

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
-from channel_operator.api.status import GrantState
 from channel_operator.core import access
-from channel_operator.core.accepted import Grant, ResolvedQueue, ResolvedSubscription, ResolvedTopic, Role
+from channel_operator.core.accepted import Grant, ResolvedQueue, ResolvedSubscription, ResolvedTopic
 from channel_operator.core.diff import compare
 from channel_operator.core.model import Assembled, Change, Key, Mode, Part, Resource
 from channel_operator.core.resolve import Standing
@@ -100,12 +99,10 @@ class Plans:
         broker = self._context.store.get(self._context.broker)
         if broker is None or not isinstance(broker.spec, BrokerSpec):
             return
-        for entry in look.manifest.status.get("grants") or ():
-            namespace, _, name = entry["user"].partition("/")
-            user = self._context.store.get(Key(Kind.BROKER_USER, namespace, name))
-            if user is not None and entry.get("state") == GrantState.GRANTED:
-                names = access.usernames(user, broker.spec, self._context.store)
-                yield Grant(user.key, names, Role(entry["role"]))
+        for key, role in access.told_grants(look.manifest.status):
+            user = self._context.store.get(key)
+            if user is not None:
+                yield Grant(key, access.usernames(user, broker.spec, self._context.store), role)
 
     def _has(self, resolved: _Channel, grant: Grant, *, whole: bool) -> bool:
         driver, capabilities = self._state.driver, self._context.store.capabilities(self._context.broker)

@@ -23,8 +23,17 @@ from channel_operator.brokers.rabbitmq.resources import (
     arguments_of,
 )
 from channel_operator.brokers.rabbitmq.settings import declared
+from channel_operator.core.accepted import Subject
 
-__all__ = ["MAX_PARTITIONS", "LogNames", "bytes_per_partition", "log_bindings", "log_exchange", "log_streams"]
+__all__ = [
+    "MAX_PARTITIONS",
+    "LogNames",
+    "bytes_per_partition",
+    "log_bindings",
+    "log_exchange",
+    "log_streams",
+    "told_partitions",
+]
 
 STREAM: Final = "stream"
 MAX_PARTITIONS: Final = 256
@@ -34,6 +43,12 @@ _LARGEST_SEGMENT: Final = 500_000_000
 _SMALLEST_SEGMENT: Final = 1_000_000
 _SEGMENTS: Final = 4
 """RabbitMQ drops whole segments, and 500 MB is its own size of one: a smaller log needs smaller ones to keep to it."""
+
+
+def told_partitions(subject: Subject) -> int | None:
+    """Return how many partitions a Topic has as its status told, None where no Topic can have so many."""
+    number: int | None = (subject.told.get("effective") or {}).get("partitions")
+    return number if number is not None and 0 < number <= MAX_PARTITIONS else None
 
 
 class LogNames(NamedTuple):

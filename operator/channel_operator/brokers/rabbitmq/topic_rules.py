@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from channel_operator.api.reasons import Reason
 from channel_operator.api.topic import Compaction, Storage, TopicSpec
-from channel_operator.brokers.rabbitmq.streams import MAX_PARTITIONS
+from channel_operator.brokers.rabbitmq.streams import MAX_PARTITIONS, told_partitions
 from channel_operator.brokers.rabbitmq.support import no_kafka
 from channel_operator.core.accepted import Enforcement, ResolvedTopic
 from channel_operator.core.model import Capabilities, Problem
@@ -43,7 +43,7 @@ def _fan_out(spec: TopicSpec) -> Iterator[Problem]:
 
 def _log(resolved: ResolvedTopic) -> Iterator[Problem]:
     spec = resolved.spec
-    made = (resolved.subject.told.get("effective") or {}).get("partitions")
+    made = told_partitions(resolved.subject)
     if spec.grow_from is not None or (made is not None and (spec.partitions or 1) != made):
         field = "spec.growFrom" if spec.grow_from is not None else "spec.partitions"
         has = f"this topic has {made}; " if made is not None else ""

@@ -19,6 +19,7 @@ from channel_operator.brokers.rabbitmq.streams import (
     log_bindings,
     log_exchange,
     log_streams,
+    told_partitions,
 )
 from channel_operator.brokers.rabbitmq.support import client_enforced
 from channel_operator.brokers.rabbitmq.topic_rules import topic_enforcement, topic_problems
@@ -93,8 +94,8 @@ def log_of(subject: Subject) -> LogNames | None:
         if subject.spec.storage is not Storage.LOG:
             return None
         # What is there stays what it is: another number of partitions is refused.
-        return LogNames.of(subject.name, told.get("partitions") or subject.spec.partitions or 1)
-    return LogNames.of(subject.name, told.get("partitions") or 1) if told.get("storage") == Storage.LOG else None
+        return LogNames.of(subject.name, told_partitions(subject) or subject.spec.partitions or 1)
+    return LogNames.of(subject.name, told_partitions(subject) or 1) if told.get("storage") == Storage.LOG else None
 
 
 def _ids(subject: Subject) -> list[ResourceId]:
