@@ -13,6 +13,7 @@ from typing import Any
 
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import EventReason, Reason
+from channel_operator.api.status_reading import read_status
 from channel_operator.core.model import Key, Secret
 from channel_operator.engine.ports import Body, Conflict, Gone, Owner, SecretData, Written
 from channel_operator.errors import Blocked, Unreachable
@@ -78,6 +79,8 @@ class KubeStub(KubeObjects):
             raise Unreachable("the API server does not answer")
         found = self._find(key, uid)
         whole = {name: _present(value) for name, value in fields.items()}
+        said = {name: value for name, value in whole.items() if value is not None}
+        assert read_status(key.kind, said) == said, f"{key}: a status was written that its schema does not allow"
         return await self._write_status(
             key, {name: value for name, value in {**found["status"], **whole}.items() if value is not None}
         )

@@ -44,7 +44,8 @@ async def desk() -> AsyncIterator[Desk]:
 
 def said(word: str, **fields: Any) -> dict[str, Any]:
     """Return a status that says Ready with a message."""
-    ready = {"type": "Ready", "status": "True", "reason": "Programmed", "message": word, "lastTransitionTime": "now"}
+    stamp = "2026-01-01T00:00:00Z"
+    ready = {"type": "Ready", "status": "True", "reason": "Programmed", "message": word, "lastTransitionTime": stamp}
     return {"observedGeneration": 1, "conditions": [ready], **fields}
 
 
