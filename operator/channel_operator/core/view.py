@@ -86,7 +86,7 @@ class View(Protocol):
         """Return the namespace, or None if it is not known."""
 
     def holder(self, claim: Claim) -> Key | None:
-        """Return who holds a name: the oldest object that claims it."""
+        """Return who holds a name among those that claim it."""
 
     def capabilities(self, broker: Key) -> Capabilities | None:
         """Return what was last learnt of a broker, None before it was ever reached."""

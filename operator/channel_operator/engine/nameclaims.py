@@ -1,6 +1,9 @@
-"""Who claims which native name, and who holds it: the oldest claimant. Never decides what a name is made from."""
+"""Who claims which native name, and who holds it: whom it was given, else the oldest who is admitted.
 
-from collections.abc import Mapping
+Never decides what a name is made from, nor who is admitted.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 
 from channel_operator.api.meta import Kind
 from channel_operator.core import policy
@@ -11,17 +14,18 @@ __all__ = ["NameClaims"]
 
 
 class NameClaims:
-    """Claims of the objects that a store keeps in `objects`."""
+    """Claims of the objects that a store keeps in `objects`; `is_admitted`: by the Broker, to which it belongs."""
 
-    def __init__(self, objects: Mapping[Key, Manifest]) -> None:
+    def __init__(self, objects: Mapping[Key, Manifest], is_admitted: Callable[[Manifest], bool]) -> None:
         self._objects = objects
+        self._is_admitted = is_admitted
         self._claimants: dict[Claim, set[Key]] = {}
         self._claims: dict[Key, Claim] = {}
         self.logins: dict[Key, tuple[str, ...]] = {}
         """BrokerUser → the native users that it was found to stand for."""
 
     def holder(self, claim: Claim) -> Key | None:
-        """Return the oldest claimant of a name."""
+        """Return the claimant to whom a name belongs."""
         claimants = self._claimants.get(claim)
         if not claimants:
             return None
@@ -29,9 +33,11 @@ class NameClaims:
             return next(iter(claimants))
         return min(claimants, key=self._seniority)
 
-    def _seniority(self, key: Key) -> tuple[bool, str, bool, str]:
-        """Order claimants: oldest first. Of those made in one second, who has something on the broker keeps it.
+    def _seniority(self, key: Key) -> tuple[bool, bool, bool, str, bool, str]:
+        """Order claimants: who was given the name, then those who are admitted, oldest first.
 
+        Who was given it keeps it, or messages would get another owner by a consent that comes or goes. Of those made in
+        one second, who has something on the broker keeps it.
         Other names are fixed at creation, those of certificates are not: one that was not read yet, or that says
         another name than it did, gives way to whoever else has that name.
         """
@@ -39,7 +45,27 @@ class NameClaims:
         is_late = manifest.refs.by_certificate and (
             key not in self.logins or manifest.status.get("username") != self._claims[key].name
         )
-        return (is_late, manifest.created, policy.owner_record(manifest.annotations) is None, manifest.uid)
+        has_no_record = policy.owner_record(manifest.annotations) is None
+        return (
+            is_late,
+            has_no_record or not self._was_told(manifest),
+            not self._is_admitted(manifest),
+            manifest.created,
+            has_no_record,
+            manifest.uid,
+        )
+
+    def _was_told(self, manifest: Manifest) -> bool:
+        """Whether its status says that the name is its own: unlike a record, that is not for its owner to write."""
+        if manifest.key.kind is Kind.BROKER_USER:
+            return bool(manifest.status.get("credentials"))
+        address = manifest.status.get("address") or {}
+        return bool(address.get("name") == self._claims[manifest.key].name)
+
+    def rivals(self, keys: Iterable[Key]) -> set[Key]:
+        """Return who else wants the names that these objects claim."""
+        claims = {self._claims[key] for key in keys if key in self._claims}
+        return {rival for claim in claims if len(self._claimants[claim]) > 1 for rival in self._claimants[claim]}
 
     def usernames(self) -> set[str]:
         """Return every user name that any BrokerUser stands for, on whatever broker."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.core import references
-from channel_operator.core.access import claim_of
+from channel_operator.core.access import admits, claim_of
 from channel_operator.core.model import Capabilities, Key
 from channel_operator.core.view import Claim, Manifest, NamespaceInfo
 from channel_operator.engine.indexes import Indexes
@@ -31,7 +32,7 @@ class Store:
         self._objects: dict[Key, Manifest] = {}
         self._namespaces: dict[str, NamespaceInfo] = {}
         self._indexes = Indexes(self._objects)
-        self._claims = NameClaims(self._objects)
+        self._claims = NameClaims(self._objects, self._is_admitted)
         self._capabilities: dict[Key, Capabilities] = {}
         self._own_users: dict[Key, str] = {}
         self._versions = Versions()
@@ -51,7 +52,7 @@ class Store:
         return self._namespaces.get(name)
 
     def holder(self, claim: Claim) -> Key | None:
-        """Return the oldest claimant of a name."""
+        """Return the claimant to whom a name belongs."""
         return self._claims.holder(claim)
 
     def capabilities(self, broker: Key) -> Capabilities | None:
@@ -205,7 +206,15 @@ class Store:
             if key.kind is Kind.SUBSCRIPTION
             for other in self._indexes.waiting_for(self._objects[key])
         }
-        return inside | waiting | self._indexes.granting_to(info.name)
+        rivals = self._with_dependants(self._claims.rivals(inside))
+        return inside | waiting | self._indexes.granting_to(info.name) | rivals
+
+    def _is_admitted(self, manifest: Manifest) -> bool:
+        """Whether the Broker of an object admits its namespace."""
+        broker = self._objects.get(manifest.refs.broker) if manifest.refs.broker is not None else None
+        if broker is None or not isinstance(broker.spec, BrokerSpec):
+            return False
+        return admits(broker.spec.allowed_namespaces, broker.key.namespace, manifest.key.namespace, self)
 
     def _changed(self, body: Body) -> set[Key]:
         key = key_of(body)
@@ -228,6 +237,7 @@ class Store:
             dirty |= self._indexes.dependants.get(key, set())
         if key.kind is Kind.BROKER:
             dirty |= self._reclaim_all(key) | set(self.on_broker(key))
+            dirty |= self._with_dependants(self._claims.rivals(self.on_broker(key)))
         return dirty | {key} | self._reroute(self.dependants(key)) | self._indexes.waiting_for(before, after)
 
     def _removed(self, key: Key, uid: str) -> set[Key]:
