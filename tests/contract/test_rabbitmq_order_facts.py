@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from channel_operator.brokers.rabbitmq.resources import Exchange, exchange_id
-from channel_operator.core.model import Removal
+from channel_operator.brokers.rabbitmq.writes import Writer
+from channel_operator.core.model import Removal, ResourceId
+from channel_operator.errors import Unreachable
 from tests.contract.delivery import arrived, consumed, send, settled
 from tests.contract.targets import RabbitMQTarget
 from tests.harness.waiting import wait_until
@@ -106,5 +108,32 @@ async def test_shards_with_a_message_in_one_of_them_all_stay_and_work_and_go_tog
         return {(queue.get("messages"), queue.get("consumers")) for queue in found} == {(0, 0)}
 
     wait_until(counted, "the statistics have ticked")
+    await scene.settle(gone=[subject])
+    assert not [rid for rid in await scene.picture() if rid.path[0].startswith("a.q")]
+
+
+async def test_shards_of_which_one_went_before_the_broker_did_take_nothing_in_and_go_later(
+    each: RabbitMQTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = resolved_queue("a.q", **SHARDED, removal=Removal.DELETE_IF_EMPTY)
+    scene = await settled(each, queue)
+    gone = queue.subject
+    subject = type(gone)(gone.key, gone.name, gone.since, gone.removal, queue.spec)
+    remove, removed = Writer.remove, list[ResourceId]()
+
+    async def remove_one(writer: Writer, rid: ResourceId) -> None:
+        if removed:
+            raise Unreachable("the broker has gone")
+        removed.append(rid)
+        await remove(writer, rid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "remove", remove_one)
+        outcomes = await each.session.apply(await scene.changes(gone=[subject]))
+        assert any(isinstance(outcome.error, Unreachable) for outcome in outcomes)
+    left = await scene.picture()
+    assert removed[0] not in left
+    assert len([rid for rid in left if rid.kind == "Queue"]) == 2
+    assert not [rid for rid in left if rid.kind == "Binding" and rid.path[0] == "a.q_in"]
     await scene.settle(gone=[subject])
     assert not [rid for rid in await scene.picture() if rid.path[0].startswith("a.q")]

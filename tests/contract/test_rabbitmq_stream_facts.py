@@ -3,7 +3,7 @@
 import asyncio
 
 from channel_operator.core.accepted import Credential, Role
-from channel_operator.core.model import Outcome, Removal
+from channel_operator.core.model import Action, Change, Outcome, Removal
 from tests.contract.targets import RabbitMQTarget, Scene
 from tests.harness.streams import StreamClient
 from tests.harness.waiting import wait_until
@@ -76,3 +76,24 @@ async def test_a_policy_lowers_the_age_and_the_size_that_a_stream_was_declared_w
         return bool(each.api("GET", each.path("queues", log)).get("policy") == f"{log}_policy")
 
     await asyncio.to_thread(wait_until, effective, "the policy holds for the stream")
+
+
+async def test_a_super_stream_with_a_message_in_one_partition_keeps_all_and_gets_its_bindings_back(
+    each: RabbitMQTarget,
+) -> None:
+    scene, log = await made(each, partitions=3)
+    writer = stream_client(each, scene.name("writer"))
+    assert await asyncio.to_thread(writer.publish_keyed, log, "one") is None
+    before = await scene.picture()
+    cut = [
+        Change(rid, Action.DELETE, None, found, frozenset(), 8)
+        for rid, found in before.items()
+        if rid.kind == "Binding" and rid.path[0] == log
+    ]
+    assert [outcome.error for outcome in await each.session.apply(cut)] == [None] * 3, "as a deletion broken off"
+    gone = resolved_topic(log, storage="Log", partitions=3, removal=Removal.DELETE_IF_EMPTY).subject
+    outcomes: list[Outcome] = await scene.settle(gone=[gone])
+    assert [o.kept for o in outcomes if o.change.id.kind == "Queue"] == [True] * 3
+    after = await scene.picture()
+    kept = {rid for rid in before if log in rid.path[0] and rid.kind in {"Queue", "Exchange", "Binding"}}
+    assert {rid: after.get(rid) for rid in kept} == {rid: before[rid] for rid in kept}

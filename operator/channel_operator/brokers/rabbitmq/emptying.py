@@ -4,10 +4,12 @@ Decides whether what is there may go. Never decides which queues are to go, nor 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from channel_operator.brokers.rabbitmq import streams
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
+from channel_operator.brokers.rabbitmq.arguments import STREAM
 from channel_operator.brokers.rabbitmq.graph import is_dead_letter_queue
 from channel_operator.brokers.rabbitmq.http import ManagementClient
 from channel_operator.brokers.rabbitmq.messages import count_messages, is_empty
@@ -15,7 +17,7 @@ from channel_operator.brokers.rabbitmq.names import ChannelNames
 from channel_operator.brokers.rabbitmq.observe import bindings_of_queue, read_one
 from channel_operator.brokers.rabbitmq.resources import Binding, Queue
 from channel_operator.core.model import ResourceId
-from channel_operator.errors import OperatorError, Retry
+from channel_operator.errors import OperatorError, Retry, Unreachable
 
 __all__ = ["Emptying", "ObjectWriter"]
 
@@ -35,6 +37,10 @@ class ObjectWriter(Protocol):
 
     async def remove(self, rid: ResourceId) -> None:
         """Delete an object with all it holds; already gone is success."""
+
+
+def _feeding(queue: Queue) -> Binding:
+    return streams.feeding(queue.name) if queue.type == STREAM else ChannelNames.feeding(queue.name)
 
 
 class Emptying:
@@ -58,7 +64,7 @@ class Emptying:
             return found
         # Whoever was to do this before may have ended between cutting a queue off and putting it back. Dead letters
         # are deleted after what they come from, or because they are to go elsewhere: nothing is to feed them again.
-        cut = [ChannelNames.feeding(queue.name) for rid, queue in found.items() if not is_dead_letter_queue(rid)]
+        cut = [_feeding(queue) for rid, queue in found.items() if not is_dead_letter_queue(rid)]
         counted = await asyncio.gather(*(count_messages(self._client, queue.name) for queue in found.values()))
         if any(count is not None and count.messages for count in counted):
             await self._restore(cut)
@@ -66,15 +72,25 @@ class Emptying:
         try:
             for queue in found.values():
                 await self._cut_off(queue, cut)
-            if await self._are_empty(found):
-                for rid in found:
-                    await self._writer.remove(rid)
-                return {}
+            empty = await self._are_empty(found)
         except OperatorError:
             await self._restore(cut)
             raise
-        await self._restore(cut)
-        return found
+        if not empty:
+            await self._restore(cut)
+            return found
+        await self._remove(found, cut)
+        return {}
+
+    async def _remove(self, ids: Iterable[ResourceId], cut: Sequence[Binding]) -> None:
+        """Delete them. Once one may be gone nothing is put back: the others would fill, and stay without it."""
+        for number, rid in enumerate(ids):
+            try:
+                await self._writer.remove(rid)
+            except OperatorError as error:
+                if number == 0 and not isinstance(error, Unreachable):
+                    await self._restore(cut)
+                raise
 
     async def _cut_off(self, queue: Queue, cut: list[Binding]) -> None:
         for binding, key in await bindings_of_queue(self._client, queue.name):

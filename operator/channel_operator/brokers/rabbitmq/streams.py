@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from channel_operator.api.topic import TopicSpec
 from channel_operator.api.values import bytes_of, seconds
 from channel_operator.brokers.rabbitmq.arguments import by_policy
-from channel_operator.brokers.rabbitmq.names import ENTRY_SUFFIX
+from channel_operator.brokers.rabbitmq.names import ENTRY_SUFFIX, main_of
 from channel_operator.brokers.rabbitmq.resources import (
     DIRECT,
     FANOUT,
@@ -29,6 +29,7 @@ __all__ = [
     "MAX_PARTITIONS",
     "LogNames",
     "bytes_per_partition",
+    "feeding",
     "log_bindings",
     "log_exchange",
     "log_streams",
@@ -124,11 +125,16 @@ def log_exchange(names: LogNames) -> Exchange:
     return Exchange(names.entry, FANOUT)
 
 
+def feeding(stream: str) -> Binding:
+    """Return the binding that leads into a stream, be it a whole log or a partition, by its name alone."""
+    log, _, number = stream.rpartition("_")
+    if main_of(stream) == stream:
+        return Binding(stream + ENTRY_SUFFIX, stream)
+    return Binding(log, stream, routing_key=number, arguments=arguments_of({_PARTITION_ORDER: int(number)}))
+
+
 def log_bindings(names: LogNames) -> list[Binding]:
     """Return what leads into the streams. Stream clients read the order of the partitions from these."""
     if not names.is_super:
-        return [Binding(names.entry, names.log)]
-    return [
-        Binding(names.entry, stream, routing_key=str(number), arguments=arguments_of({_PARTITION_ORDER: number}))
-        for number, stream in enumerate(names.streams)
-    ]
+        return [feeding(names.log)]
+    return [feeding(stream) for stream in names.streams]
