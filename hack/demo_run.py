@@ -27,8 +27,10 @@ from tests.harness.kubeapi import ApiError
 from tests.harness.site import Site
 from tests.harness.waiting import GaveUpError
 from tests.harness.world import World
+from tests.lab import cache
 from tests.lab.binaries import KUBERNETES_VERSION, ensure
 from tests.lab.errors import LabError
+from tests.lab.progress import step
 from tests.lab.rabbitmq_install import install
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,7 +69,7 @@ def run() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if _interrupted.is_set():
-            stage.line("stopped; nothing is left behind")
+            stage.line(f"stopped; nothing is left behind but what was built, in {cache.root().parent}")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -85,12 +87,15 @@ def _run(stage: Stage, folder: Path) -> int:
     )
     ensure()
     install("current")
-    begin = time.monotonic()
-    with World(folder, fsync=True) as world:
+    stage.begin()
+    world = World(folder, fsync=True)
+    with step("Starting Kubernetes, RabbitMQ and the operator"):
+        world.start()
+    try:
         stage.fact(
             "started",
             f"Kubernetes {KUBERNETES_VERSION} and RabbitMQ {world.rabbitmq.version} with TLS; the operator, with CRDs, "
-            f"rights and ServiceAccount from charts/channel-operator, after {time.monotonic() - begin:.1f} s",
+            f"rights and ServiceAccount from charts/channel-operator, after {stage.elapsed:.1f} s",
         )
         recording = world.cluster.record(*_RECORDED)
         try:
@@ -105,6 +110,8 @@ def _run(stage: Stage, folder: Path) -> int:
         code = stage.verdict()
         if not os.environ.get("DEMO_EXIT"):
             _stay(stage, world, folder)
+    finally:
+        world.stop()
     return code
 
 
@@ -114,9 +121,11 @@ def _apply_examples(stage: Stage, world: World) -> Site:
     site = Site(cluster, world.rabbitmq, vhost="/")
     site.home = "messaging"
     begin = time.monotonic()
-    applied = cluster.apply(*examples.broker(world.rabbitmq), examples.EXAMPLES / "namespaces.yaml")
-    for folder in examples.FOLDERS:
-        applied += cluster.apply(*documents(folder / "channels.yaml"))
+    cluster.apply(*(broker := examples.broker(world.rabbitmq)), examples.EXAMPLES / "namespaces.yaml")
+    manifests = [folder / "channels.yaml" for folder in examples.FOLDERS]
+    for manifest in manifests:
+        cluster.kubectl("apply", "-f", str(manifest))
+    applied = [*broker, *(one for manifest in manifests for one in documents(manifest))]
     ours = [one for one in applied if one["kind"] in _RECORDED]
     for one in ours:
         cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])

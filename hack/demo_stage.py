@@ -37,6 +37,10 @@ class Stage:
         """Seconds since the demo began."""
         return time.monotonic() - self._begin
 
+    def begin(self) -> None:
+        """Count the time from now on."""
+        self._begin = time.monotonic()
+
     def line(self, text: str = "", style: str = "") -> None:
         """Print one line as it is."""
         if self._console.is_terminal:

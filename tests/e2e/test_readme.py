@@ -80,6 +80,15 @@ def test_the_readme_prints_what_the_demo_prints(demo: subprocess.CompletedProces
         assert found == piece, f"not printed (any more), or not in this order:\n{piece}\n--- in\n{before}"
 
 
+@pytest.mark.timeout(900)
+def test_the_readme_counts_what_the_demo_applies(demo: subprocess.CompletedProcess[str]) -> None:
+    counts = re.compile(r"^applied +(examples/: .*?); all", re.MULTILINE | re.DOTALL)
+    told, applied = counts.search(README), counts.search(demo.stdout)
+    assert told
+    assert applied
+    assert told[1].split() == applied[1].split()
+
+
 def _normal(text: str) -> str:
     """Leave out what differs from run to run: numbers, and where lines are wrapped and columns stand."""
     return " ".join(re.sub(r"\d+(\.\d+)*", "N", text).split())

@@ -6,9 +6,11 @@ It compiles what the committed go.mod and go.sum name and never changes either.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +55,13 @@ def build(program: Build, output: Path) -> None:
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "auto",
     }
-    with step(f"Compiling {program.title}, once") as report:
-        _compile(go, program, output, environment, report)
+    scratch = _scratch() / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        with step(f"Compiling {program.title}, once") as report:
+            _compile(go, program, output, {**environment, "GOTMPDIR": str(scratch)}, report)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def drop_caches() -> None:
@@ -74,20 +81,40 @@ def _compile(go: Path, program: Build, output: Path, environment: Mapping[str, s
     command: list[str | Path] = [go, "build", "-v", "-ldflags", f"-s -w {variables}", "-o", output, program.package]
     lines: list[str] = []
     compiled = 0
-    with subprocess.Popen(
-        command, cwd=program.module, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with group(command, program.module, environment) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("go: downloading"):
                 report("downloading modules")
             elif re.fullmatch(r"[\w./~-]+\n", line):
                 compiled += 1
-                report(f"{compiled} of about {program.packages} packages")
+                report(f"{compiled} of about {max(compiled, program.packages)} packages")
             else:
                 lines.append(line)
     if process.returncode:
         raise LabError(f"compiling {program.title} failed:\n{''.join(lines[-20:])}")
+
+
+@contextmanager
+def group(
+    command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that starts others; however this ends, none of them is left."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def _toolchain(module: Path) -> Path:

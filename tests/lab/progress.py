@@ -43,10 +43,11 @@ def step(title: str) -> Iterator[Report]:
     ticker.start()
     try:
         yield report
-    except BaseException:
+    except BaseException as error:
         ended.set()
         ticker.join()
-        console.print(f"{title}: failed after {time.monotonic() - begin:.1f} s", soft_wrap=True)
+        how = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        console.print(f"{title}: {how} after {time.monotonic() - begin:.1f} s", soft_wrap=True)
         raise
     ended.set()
     ticker.join()

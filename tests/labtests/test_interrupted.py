@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.install import ROOT
 from tests.harness.waiting import wait_until
+from tests.lab import golang
 
 
 def processes(text: str) -> list[str]:
@@ -59,3 +60,18 @@ def test_the_demo_is_ended_at_any_moment(tmp_path: Path, moment: str) -> None:
     assert "Traceback" not in printed
     assert list(folder.iterdir()) == []
     assert processes(str(folder)) == []
+
+
+def test_a_build_that_is_interrupted_leaves_no_process(tmp_path: Path) -> None:
+    mark = str(tmp_path / "child")
+    command = ["sh", "-c", f"sh -c 'echo $0 >&2; sleep 600' {mark} & wait"]
+
+    def begin_and_stop() -> None:
+        with golang.group(command, tmp_path, os.environ) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline().strip() == mark
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin_and_stop()
+    wait_until(lambda: not processes(mark), "its children are gone", describe=lambda: "\n".join(processes(mark)))
