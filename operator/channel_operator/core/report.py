@@ -5,7 +5,7 @@ both there. Never writes anything; never reads a clock (the time is handed in an
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from channel_operator.api.reasons import ConditionType, Reason
@@ -22,6 +22,7 @@ __all__ = [
     "conditions",
     "is_as_looked_at",
     "is_ready",
+    "noted",
     "user_status",
     "with_fields",
 ]
@@ -65,6 +66,8 @@ class ObjectState:
     plan: Sequence[str] = ()
     deleting: str | None = None
     """What a deletion waits for."""
+    unheeded: Sequence[str] = ()
+    """Sentences about annotations without effect; see `core.annotations`."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,7 +86,17 @@ def conditions(state: ObjectState) -> list[Condition]:
         text = "The broker differs from the manifest and is left so; see status.plan."
         why = next((p.reason for p in by_type[ConditionType.PROGRAMMED]), Reason.OBSERVED)
         result.append(Condition(ConditionType.DRIFTED, "True", why, text))
-    return [*result, *_summary(result, "" if state.observes else _hint(state.grants))]
+    return noted([*result, *_summary(result, "" if state.observes else _hint(state.grants))], state.unheeded)
+
+
+def noted(found: Sequence[Condition], sentences: Sequence[str]) -> list[Condition]:
+    """Add sentences to what Ready says."""
+    if not sentences:
+        return list(found)
+    return [
+        replace(c, message=" ".join([_sentence(c.message), *sentences])) if c.type is ConditionType.READY else c
+        for c in found
+    ]
 
 
 def _hint(grants: Sequence[GrantReport]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import CHANNEL_KINDS, RELEASE_BRAKE
 from channel_operator.api.reasons import ConditionType, Reason
+from channel_operator.core.annotations import without_effect
 from channel_operator.core.brake import BrakeState
 from channel_operator.core.model import Capabilities, Key, Problem
-from channel_operator.core.report import Condition, is_ready, stamp
+from channel_operator.core.report import Condition, is_ready, noted, stamp
 from channel_operator.core.view import Manifest
 
 __all__ = ["BrokerFacts", "broker_status", "count_channels"]
@@ -83,7 +84,7 @@ def _conditions(facts: BrokerFacts) -> list[Condition]:
             f"{facts.capabilities.identity}. Nothing is withdrawn; what is missing is made again."
         )
         parts.append(Condition(ConditionType.BROKER_REPLACED, "True", Reason.BROKER_REPLACED, text))
-    return [*parts, *_summary(facts, [accepted, refs, reachable])]
+    return noted([*parts, *_summary(facts, [accepted, refs, reachable])], without_effect(facts.manifest, None))
 
 
 def _condition(kind: ConditionType, problem: Problem | None, good: str) -> Condition:

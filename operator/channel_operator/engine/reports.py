@@ -13,6 +13,7 @@ from channel_operator.api.status import GrantState
 from channel_operator.core import policy
 from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.access import GrantReport
+from channel_operator.core.annotations import without_effect
 from channel_operator.core.diff import leaders
 from channel_operator.core.model import (
     Key,
@@ -112,6 +113,7 @@ class Reports:
             origin=_origin(manifest),
             plan=plan,
             deleting=deleting,
+            unheeded=without_effect(manifest, self._context.store.namespace(manifest.key.namespace)),
             extra=extra,
         )
 
