@@ -104,6 +104,44 @@ def test_a_namespace_with_channels_goes_as_a_whole(site: Site) -> None:
     assert site.permissions() == {}
 
 
+def test_a_namespace_with_topics_and_subscriptions_goes_as_a_whole(site: Site) -> None:
+    """Who subscribes from elsewhere keeps the messages; a Topic that is to be deleted goes after its Subscriptions."""
+    shop, mail = site.namespace("shop"), site.namespace("mail")
+    listed = [{"name": "app"}]
+    site.cluster.apply(
+        site.user(shop, "app"),
+        site.user(mail, "app"),
+        site.topic(shop, "events", producers=listed, subscribers={"from": "All"}),
+        site.topic(shop, "prices", producers=listed, deletionPolicy="Delete"),
+        site.topic(shop, "log", storage="Log", producers=listed, deletionPolicy="Delete"),
+        site.subscription(shop, "own", (shop, "events"), consumers=listed, deletionPolicy="Delete"),
+        site.subscription(shop, "kept", (shop, "prices"), consumers=listed, deadLetter={}),
+        site.subscription(shop, "reader", (shop, "log"), consumers=listed),
+        site.subscription(mail, "mails", (shop, "events"), consumers=listed),
+    )
+    made = [("Topic", shop, name) for name in ("events", "prices", "log")]
+    made += [("Subscription", shop, name) for name in ("own", "kept", "reader")]
+    made += [("Subscription", mail, "mails"), ("BrokerUser", shop, "app"), ("BrokerUser", mail, "app")]
+    for key in made:
+        site.cluster.wait_ready(*key)
+    with site.client(shop, "app") as sender:
+        sender.publish(f"{shop}.events", "an event")
+        sender.publish(f"{shop}.prices", "a price")
+    site.cluster.delete("Namespace", None, shop)
+    site.cluster.wait_gone("Namespace", None, shop)
+    assert set(site.native_queues()) == {f"{shop}.kept", f"{shop}.kept_dead", f"{mail}.mails"}
+    exchanges = {one["name"] for one in site.rabbit("GET", "/api/exchanges/{vhost}") if one["name"].startswith(shop)}
+    assert exchanges == {f"{shop}.events", f"{shop}.kept_dlx"}
+    assert site.ready_messages(f"{shop}.kept") == 1
+    assert site.bound_to(f"{shop}.kept") == set()
+    # A Topic that is kept is kept whole, for when its manifest comes back; nobody may publish to it.
+    assert site.bound_to(f"{mail}.mails") == {(f"{shop}.events", "#")}
+    assert set(site.permissions()) == {f"{mail}.app"}
+    found = site.cluster.wait_reason("Subscription", mail, "mails", "RefNotFound")
+    assert condition(found, "Stalled") is None, "the topic may come back"
+    assert site.ready_messages(f"{mail}.mails") == 1
+
+
 def test_a_namespace_with_its_broker_goes_as_a_whole(world: World) -> None:
     site = world.site()
     site.cluster.apply(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.harness.cluster import condition
 from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.harness.world import World
@@ -205,3 +206,57 @@ def test_topic_and_subscription_may_go_in_either_order(world: World, first: str)
     site.cluster.wait_gone(*other)
     assert site.native_queues() == {}
     assert f"{shop}.orders" not in {one["name"] for one in site.rabbit("GET", "/api/exchanges/{vhost}")}
+
+
+RETYPED = {
+    "the exchange of a Topic": ("Topic", "events", "topic", "events", "direct"),
+    "the entry of a Queue": ("Queue", "orders", "fanout", "orders_in", "topic"),
+    "the way of its dead letters": ("Queue", "orders", "fanout", "orders_dlx", "headers"),
+}
+
+
+@pytest.mark.parametrize("what", RETYPED)
+def test_an_exchange_made_again_by_hand_with_another_type_is_named_and_left_until_it_goes(
+    world: World, what: str
+) -> None:
+    """RabbitMQ cannot change a type, and what hangs on the exchange may be somebody's by now."""
+    kind, name, own, exchange, other = RETYPED[what]
+    site = world.site()
+    shop, both = site.namespace("shop"), {"producers": [{"name": "app"}], "consumers": [{"name": "app"}]}
+    site.cluster.apply(
+        site.user(shop, "app"),
+        site.topic(shop, "events", producers=[{"name": "app"}]),
+        site.subscription(shop, "mails", (shop, "events"), consumers=[{"name": "app"}]),
+        site.queue(shop, "orders", deadLetter={}, **both),
+    )
+    whole = [("Topic", "events"), ("Subscription", "mails"), ("Queue", "orders"), ("BrokerUser", "app")]
+    for one in whole:
+        site.cluster.wait_ready(one[0], shop, one[1])
+    with site.client(shop, "app") as app:
+        app.publish(f"{shop}.events", "an event", key="order.paid")
+        app.publish(f"{shop}.orders_in", "an order")
+    native = f"{shop}.{exchange}"
+    site.rabbit("DELETE", f"/api/exchanges/{{vhost}}/{native}")
+    site.rabbit("PUT", f"/api/exchanges/{{vhost}}/{native}", {"type": other, "durable": True})
+    world.look(site)
+    found = site.cluster.wait_reason(kind, shop, name, "ImmutableOnBroker")
+    text = (
+        f"Exchange {native} differs from the manifest and the broker cannot change it in place: type {other} → {own}."
+    )
+    stalled = condition(found, "Stalled")
+    assert stalled is not None
+    assert text in stalled["message"]
+    assert site.rabbit("GET", f"/api/exchanges/{{vhost}}/{native}")["type"] == other
+
+    # As the message says: deleted at the broker, it is made anew, and everything is bound again.
+    site.rabbit("DELETE", f"/api/exchanges/{{vhost}}/{native}")
+    world.look(site)
+    for one in whole:
+        site.cluster.wait_ready(one[0], shop, one[1])
+    assert site.rabbit("GET", f"/api/exchanges/{{vhost}}/{native}")["type"] == own
+    with site.client(shop, "app") as app:
+        app.publish(f"{shop}.events", "another event", key="order.paid")
+        app.publish(f"{shop}.orders_in", "another order")
+        assert app.receive(f"{shop}.mails", 2) == ["an event", "another event"]
+        assert app.receive(f"{shop}.orders", 2) == ["an order", "another order"]
+    assert site.bound_to(f"{shop}.orders_dead") == {(f"{shop}.orders_dlx", "")}
