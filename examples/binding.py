@@ -11,7 +11,7 @@ import ssl
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,11 +147,13 @@ def deliveries(
     silence: float = 0,
     limit: int = 0,
     arguments: dict[str, Any] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[Delivery]:
     """Yield deliveries of the queues; the caller settles each with `channel.basic_ack` or `channel.basic_reject`.
 
     At most `prefetch` are unsettled at a time. Ends when none came for `silence` seconds, or after `limit` deliveries
-    (then `prefetch` must be 1). 0 = no such end. `arguments` go with the consumer, such as the offset of a stream.
+    (then `prefetch` must be 1), 0 = no such end; and when `stop`, asked several times a second, says so. `arguments`
+    go with the consumer, such as the offset of a stream.
     """
     channel.basic_qos(prefetch_count=prefetch)
     arrived: deque[Delivery] = deque()
@@ -185,3 +187,5 @@ def deliveries(
             last = time.monotonic()
             if count == limit:
                 return
+        if stop is not None and stop():
+            return

@@ -124,6 +124,7 @@ def _apply_examples(stage: Stage, world: World) -> Site:
     cluster.apply(*(broker := examples.broker(world.rabbitmq)), examples.EXAMPLES / "namespaces.yaml")
     manifests = [folder / "channels.yaml" for folder in examples.FOLDERS]
     for manifest in manifests:
+        cluster.apply(*examples.certificates(documents(manifest), world.lab.ca))
         cluster.kubectl("apply", "-f", str(manifest))
     applied = [*broker, *(one for manifest in manifests for one in documents(manifest))]
     ours = [one for one in applied if one["kind"] in _RECORDED]

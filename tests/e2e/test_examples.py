@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from tests.harness import examples
 from tests.harness.bindings import BindingFolder
 from tests.harness.cluster import documents
 from tests.harness.site import Site
+from tests.harness.world import World
 from tests.lab.binaries import kubectl_path
 
 
@@ -170,6 +170,24 @@ STEPS = {
         ),
         Step("read --offset 2 --count 1", "billing", "forecast", ("offset 2: gate-3",)),
     ),
+    "certificate-user": (
+        Step(
+            'send "-18.5"',
+            "shop",
+            "cold-store",
+            ("shop.cold-store sent 1 to billing.temperatures_in, logged in by certificate",),
+        ),
+        Step("receive --count 1", "billing", "cooling", ("received from billing.temperatures: -18.5",)),
+    ),
+    "rotation": (
+        Step('send "door 3"', "shop", "alarms", ("sent 1 to shop.alarms-to-check_in, confirmed by the broker",)),
+        Step(
+            "receive --count 1",
+            "shop",
+            "night-shift",
+            ("connected as shop.night-shift_a", "received from shop.alarms-to-check: door 3"),
+        ),
+    ),
     "request-reply": (
         Step(
             'request basket-7 "3 apples"',
@@ -198,8 +216,9 @@ def test_the_readme_of_an_example_names_the_commands_that_are_tried(name: str) -
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, tmp_path: Path) -> None:
+def test_an_example_works_with_its_own_client(name: str, world: World, examples_broker: Site, tmp_path: Path) -> None:
     cluster = examples_broker.cluster
+    cluster.apply(*examples.certificates(documents(examples.EXAMPLES / name / "channels.yaml"), world.lab.ca))
     # The command of examples/README.md.
     cluster.kubectl(
         "apply", f"-f={examples.EXAMPLES / 'namespaces.yaml'}", f"-f={examples.EXAMPLES / name / 'channels.yaml'}"
@@ -213,27 +232,6 @@ def test_an_example_works_with_its_own_client(name: str, examples_broker: Site, 
         done = examples.run_client(examples.EXAMPLES / name, binding.path, arguments)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr + cluster.evidence()
         assert [line for line in step.prints if line not in done.stdout.splitlines()] == [], done.stdout
-
-
-def test_jobs_of_a_worker_that_dies_go_to_another(examples_broker: Site, tmp_path: Path) -> None:
-    folder = examples.EXAMPLES / "competing-consumers"
-    cluster = examples_broker.cluster
-    cluster.apply(folder / "channels.yaml")
-    cluster.wait_ready("Queue", "shop", "thumbnails")
-    examples_broker.purge()
-    uploader = BindingFolder.of(cluster, "shop", "uploader", tmp_path / "uploader")
-    worker = BindingFolder.of(cluster, "shop", "thumbnailer", tmp_path / "thumbnailer")
-    command = [sys.executable, "client.py", "--binding", str(worker.path), "work", "--seconds", "600"]
-    slow = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    try:
-        assert slow.stdout is not None
-        assert "waiting for jobs" in slow.stdout.readline()
-        examples.run_client(folder, uploader.path, ["send", "--count", "3"])
-    finally:
-        slow.kill()
-        slow.communicate()
-    done = examples.run_client(folder, worker.path, ["work", "--name", "b", "--seconds", "0", "--until-idle", "3"])
-    assert [line for line in done.stdout.splitlines() if " job " in line] == [f"worker b: job {n}" for n in (1, 2, 3)]
 
 
 def test_a_reply_goes_nowhere_the_responder_may_not_send(examples_broker: Site, tmp_path: Path) -> None:

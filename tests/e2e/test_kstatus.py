@@ -6,6 +6,7 @@ from tests.harness import examples
 from tests.harness.cluster import is_ready
 from tests.harness.kubeapi import Object
 from tests.harness.site import Site, manifest
+from tests.harness.world import World
 from tests.lab.binaries import kstatus
 
 
@@ -15,13 +16,13 @@ def states_since_creation(versions: list[Object]) -> list[str]:
     return [state for number, state in enumerate(states) if number == 0 or states[number - 1] != state]
 
 
-def test_kstatus_of_every_example_goes_from_in_progress_to_current(site: Site) -> None:
+def test_kstatus_of_every_example_goes_from_in_progress_to_current(world: World, site: Site) -> None:
     recording = site.cluster.record("Broker", "BrokerUser", "Queue", "Topic", "Subscription")
     second = Site(site.cluster, site.rabbitmq).start()
     namespaces = {"messaging": second.home, "shop": second.namespace("shop"), "billing": second.namespace("billing")}
     applied: list[tuple[str, str, str]] = [("Broker", second.home, "main")]
     manifests = [one for folder in examples.FOLDERS for one in examples.moved(folder, namespaces)]
-    site.cluster.apply(*manifests)
+    site.cluster.apply(*examples.certificates(manifests, world.lab.ca), *manifests)
     applied += [(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]) for one in manifests]
     for key in applied:
         site.cluster.wait_ready(*key)

@@ -16,8 +16,9 @@ from tests.harness.kubeapi import Object
 from tests.harness.site import Site, platform_objects
 from tests.harness.world import World
 from tests.lab.rabbitmq import RabbitMQ
+from tests.lab.tls import CertificateAuthority
 
-__all__ = ["CLIENTS", "EXAMPLES", "FOLDERS", "broker", "channels", "moved", "platform", "run_client"]
+__all__ = ["CLIENTS", "EXAMPLES", "FOLDERS", "broker", "certificates", "channels", "moved", "platform", "run_client"]
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = EXAMPLES / "clients"
@@ -51,6 +52,28 @@ def channels(site: Site, name: str) -> None:
     """Apply an example's manifests and wait until every object is Ready."""
     for one in site.cluster.apply(EXAMPLES / name / "channels.yaml"):
         site.cluster.wait_ready(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"])
+
+
+def certificates(manifests: Sequence[Object], authority: CertificateAuthority) -> list[Object]:
+    """Return the Secrets that users by certificate refer to, as cert-manager would make them."""
+    made: list[Object] = []
+    for one in manifests:
+        reference = one["spec"].get("authentication", {}).get("certificateSecretRef")
+        if reference is None:
+            continue
+        metadata = {"name": reference["name"], "namespace": one["metadata"]["namespace"]}
+        pair = authority.issue(f"{metadata['namespace']}.{one['metadata']['name']}")
+        entries = {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem}
+        made.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "type": "kubernetes.io/tls",
+                "metadata": metadata,
+                "stringData": entries,
+            }
+        )
+    return made
 
 
 def moved(folder: Path, namespaces: Mapping[str, str]) -> list[Object]:
