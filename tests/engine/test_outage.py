@@ -284,6 +284,6 @@ async def test_a_status_that_says_what_is_there_already_is_not_written() -> None
         w.make_broker()
         queue = w.make_queue("invoices")
         await w.start()
-        w.kube.annotate(queue, unrelated="1")
+        w.kube.annotate(queue, reconcile_at="1")
         await w.settle()
         assert w.kube.written()[Write("status", queue)] == 1
