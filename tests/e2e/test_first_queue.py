@@ -67,7 +67,7 @@ def test_kubectl_get_shows_where_the_queue_is_and_that_it_is_ready(first_queue: 
     shown = first_queue.cluster.kubectl("get", "queues.channel-operator.dev", "-n", "billing", "invoices")
     header, row = shown.splitlines()
     assert header.split() == ["NAME", "BROKER", "ADDRESS", "READY", "REASON", "AGE"]
-    assert row.split()[:-1] == ["invoices", "main", "billing.invoices", "True", "Programmed"]
+    assert row.split()[:-1] == ["invoices", "messaging/main", "billing.invoices", "True", "Programmed"]
 
 
 def test_kubectl_get_channels_shows_all_kinds(first_queue: Site) -> None:

@@ -146,6 +146,7 @@ STATUSES: dict[Kind, dict[str, Any]] = {
     B: {**STATUS, "product": "RabbitMQ", "version": "4.3.6", "channels": {"total": 7, "ready": 6, "drifted": 0}},
     U: {
         **STATUS,
+        "broker": "messaging/main",
         "username": "billing.x",
         "binding": {"name": "x-binding"},
         "grantCount": 2,

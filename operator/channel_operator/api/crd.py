@@ -63,6 +63,8 @@ def _condition(name: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{name}")].{field}'
 
 
+# Of any kind namespace/name: a Subscription takes the Broker of its Topic, which only the status knows.
+_BROKER: Final = ".status.broker"
 _STATE: Final = (Column("Ready", _condition("Ready", "status")), Column("Reason", _condition("Ready", "reason")))
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
 _MESSAGE: Final = Column("Message", _condition("Ready", "message"), wide=True)
@@ -79,16 +81,14 @@ def columns(kind: Kind) -> tuple[Column, ...]:
         return (*found, *_STATE, _AGE, _MESSAGE)
     if kind is Kind.BROKER_USER:
         found = (
-            Column("Broker", ".spec.brokerRef.name"),
+            Column("Broker", _BROKER),
             Column("Username", ".status.username"),
             Column("Secret", ".status.binding.name"),
             Column("Grants", ".status.grantCount", "integer"),
         )
         return (*found, *_STATE, _AGE, _MESSAGE)
-    # A Subscription takes the Broker of its Topic: only the status knows it.
-    broker = ".status.broker" if kind is Kind.SUBSCRIPTION else ".spec.brokerRef.name"
     return (
-        Column("Broker", broker),
+        Column("Broker", _BROKER),
         Column("Address", ".status.address.name"),
         *_STATE,
         _AGE,
