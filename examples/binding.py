@@ -53,6 +53,10 @@ class Binding:
         try:
             return (self.folder / name).read_text(encoding="utf-8")
         except OSError:
+            if not self.folder.is_dir():
+                raise BindingError(
+                    f"there is no folder {self.folder}: mount a BrokerUser's binding Secret there"
+                ) from None
             raise BindingError(f"{self.folder} has no entry {name}: is it a BrokerUser's binding Secret?") from None
 
     def has(self, name: str) -> bool:

@@ -89,7 +89,7 @@ def test_a_queue_that_fits_is_taken_over_with_its_messages_and_its_bindings(worl
     found = site.cluster.wait_ready("Queue", shop, "orders")
     assert found["status"]["origin"] == "Adopted"
     event = site.cluster.wait_event(shop, "orders", "Adopted")
-    assert event["message"] == f"Taken over on {site.home}/main."
+    assert event["message"] == f"Taken over on {site.home}/main with its messages: {shop}.orders."
     with site.client(shop, "user") as client:
         client.publish(f"{shop}.orders_in", "new")
         assert client.receive(f"{shop}.orders", 2) == ["old", "new"]

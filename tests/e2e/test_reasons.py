@@ -33,12 +33,15 @@ AS_EVENTS = {Reason.RETAINED: "Retained", Reason.ORPHANED: "Orphaned"}
 
 def test_a_broker_that_does_not_exist_is_waited_for(site: Site) -> None:
     shop = site.namespace("shop")
-    message = f'spec.brokerRef: there is no Broker "{shop}/missing" (yet). Create it, or correct the reference.'
     site.cluster.apply(
         site.queue(shop, "orders", brokerRef={"name": "missing"}),
-        site.user(shop, "user", brokerRef={"name": "missing"}),
+        site.user(shop, "user", brokerRef={"name": "missing", "namespace": shop}),
     )
-    for kind, name in (("Queue", "orders"), ("BrokerUser", "user")):
+    unstated = "; brokerRef.namespace is not stated, so this namespace was taken"
+    for kind, name, why in (("Queue", "orders", unstated), ("BrokerUser", "user", "")):
+        message = (
+            f'spec.brokerRef: there is no Broker "{shop}/missing" (yet){why}. Create it, or correct the reference.'
+        )
         says(site, kind, shop, name, Reason.REF_NOT_FOUND, message, on="ResolvedRefs", stalled=False)
 
 
@@ -141,7 +144,8 @@ def test_an_object_that_is_only_watched_says_so(world: World) -> None:
     assert drifted is not None
     assert programmed is not None
     assert drifted["status"] == "True"
-    assert programmed["message"] == "The broker differs; under Observe nothing is written."
+    said = "The broker differs; under Observe nothing is written; status.plan shows what would change."
+    assert programmed["message"] == said
     assert found["status"]["plan"]["changes"] == [
         f"+ exchange {shop}.orders_in (fanout)",
         f"+ queue {shop}.orders (quorum)",

@@ -57,10 +57,7 @@ async def test_without_an_authority_those_of_the_system_count() -> None:
     [
         (
             {"tls": {"caRef": {"kind": "ConfigMap", "name": "authority"}}},
-            (
-                'spec.tls.caRef: ConfigMap "messaging/authority" is not there, or its key "ca.crt" is not a certificate'
-                " in PEM form. Put the certificate of the authority there."
-            ),
+            'spec.tls.caRef: there is no ConfigMap "messaging/authority". Create it; it is looked for once a minute.',
         ),
         (
             {"tls": {"caRef": {"kind": "Secret", "name": "authority"}}},
@@ -69,8 +66,15 @@ async def test_without_an_authority_those_of_the_system_count() -> None:
         (
             {"tls": {"caRef": {"kind": "Secret", "name": "login", "key": "password"}}},
             (
-                'spec.tls.caRef: Secret "messaging/login" is not there, or its key "password" is not a certificate in '
-                "PEM form. Put the certificate of the authority there."
+                'spec.tls.caRef: in Secret "messaging/login" the key "password" is not a certificate in PEM form. '
+                "Put the certificate of the authority there."
+            ),
+        ),
+        (
+            {"tls": {"caRef": {"kind": "Secret", "name": "login", "key": "absent"}}},
+            (
+                'spec.tls.caRef: in Secret "messaging/login" there is no key "absent", or it is empty. '
+                "Put the certificate of the authority there."
             ),
         ),
         (
@@ -88,7 +92,7 @@ async def test_without_an_authority_those_of_the_system_count() -> None:
             ),
         ),
     ],
-    ids=["no-config-map", "no-authority", "no-pem", "no-certificate", "no-key"],
+    ids=["no-config-map", "no-authority", "no-pem", "no-entry", "no-certificate", "no-key"],
 )
 async def test_each_fault_names_what_is_wrong(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(Blocked) as refused:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from channel_operator.api.common import AdoptionPolicy
+from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
-from channel_operator.api.status import GrantState
+from channel_operator.api.status import GrantState, Origin
 from channel_operator.core.accepted import Compiled, Enforcement
 from channel_operator.core.access import GrantReport
 from channel_operator.core.model import Key, Problem
@@ -17,6 +19,7 @@ from channel_operator.core.model import Key, Problem
 __all__ = [
     "Condition",
     "ObjectState",
+    "arrival",
     "changed_fields",
     "channel_status",
     "conditions",
@@ -148,7 +151,8 @@ def _programmed(state: ObjectState, problems: Sequence[Problem], before: Sequenc
     if state.pending is not None:
         return Condition(kind, "Unknown", state.pending.reason, state.pending.message)
     if state.observes and state.drifted:
-        return Condition(kind, "False", Reason.OBSERVED, "The broker differs; under Observe nothing is written.")
+        text = "The broker differs; under Observe nothing is written; status.plan shows what would change."
+        return Condition(kind, "False", Reason.OBSERVED, text)
     if state.observes:
         return Condition(kind, "True", Reason.OBSERVED, "The broker matches the manifest and is only watched.")
     return Condition(kind, "True", Reason.PROGRAMMED, "The broker matches the manifest.")
@@ -239,6 +243,17 @@ def channel_status(state: ObjectState) -> Status:
 def user_status(state: ObjectState) -> Status:
     """Report a BrokerUser; `extra` carries username, binding, credentials, grants and the bytes of its patterns."""
     return {**_base(state), "origin": state.origin or _kept(state, "origin"), "plan": _plan(state.plan), **state.extra}
+
+
+def arrival(kind: Kind, status: Mapping[str, Any], broker: str, adoption: AdoptionPolicy | None) -> str:
+    """Say for an event under which name an object is on its broker, and how it came to be the manifest's."""
+    name = status.get("username") or (status.get("address") or {}).get("name", "")
+    if status.get("origin") == Origin.CREATED:
+        return f"Created on {broker} as {name}."
+    # Whoever allows the loss of messages may have lost some.
+    is_whole = kind in {Kind.QUEUE, Kind.SUBSCRIPTION} and adoption is not AdoptionPolicy.ALLOW_DATA_LOSS
+    kept = " with its messages" if is_whole else ""
+    return f"Taken over on {broker}{kept}: {name}."
 
 
 def _plan(lines: Sequence[str]) -> dict[str, Any] | None:

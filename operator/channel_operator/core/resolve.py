@@ -204,9 +204,12 @@ def _spec_problems(manifest: Manifest) -> tuple[Problem, ...]:
 def _without_broker(manifest: Manifest, key: Key, broker: Manifest | None) -> Resolution:
     where = f"{key.namespace}/{key.name}"
     if broker is None:
+        ref = getattr(manifest.spec, "broker_ref", None)
+        here = ref is not None and ref.namespace is None
+        taken = "; brokerRef.namespace is not stated, so this namespace was taken" if here else ""
         problem = _refs(
             Reason.REF_NOT_FOUND,
-            f'spec.brokerRef: there is no Broker "{where}" (yet). Create it, or correct the reference.',
+            f'spec.brokerRef: there is no Broker "{where}" (yet){taken}. Create it, or correct the reference.',
             "spec.brokerRef",
             stalled=False,
         )

@@ -28,12 +28,16 @@ class Addresses:
 async def _secret(store: SecretStore, namespace: str, name: str, field: str) -> SecretData:
     found = await store.read_secret(namespace, name)
     if found is None:
-        raise Blocked(
-            f'{field}: there is no Secret "{namespace}/{name}". Create it; it is looked for once a minute.',
-            reason=Reason.CREDENTIALS_INVALID,
-            field=field,
-        )
+        raise _missing(CaSource.SECRET, namespace, name, field)
     return found
+
+
+def _missing(kind: CaSource, namespace: str, name: str, field: str) -> Blocked:
+    return Blocked(
+        f'{field}: there is no {kind} "{namespace}/{name}". Create it; it is looked for once a minute.',
+        reason=Reason.CREDENTIALS_INVALID,
+        field=field,
+    )
 
 
 def _entry(secret: SecretData, namespace: str, name: str, key: str, field: str) -> Secret:
@@ -54,19 +58,25 @@ async def _authority(store: SecretStore, namespace: str, spec: BrokerSpec) -> st
     field = "spec.tls.caRef"
     if ref.kind is CaSource.CONFIG_MAP:
         data = await store.read_config_map(namespace, ref.name)
-        text = data.get(ref.key) if data is not None else None
+        if data is None:
+            raise _missing(ref.kind, namespace, ref.name, field)
+        text = data.get(ref.key)
     else:
         secret = await _secret(store, namespace, ref.name, field)
         value = secret.data.get(ref.key)
         text = value.reveal() if value is not None else None
-    if not text or "-----BEGIN CERTIFICATE-----" not in text:
-        raise Blocked(
-            f'{field}: {ref.kind} "{namespace}/{ref.name}" is not there, or its key "{ref.key}" is not a certificate '
-            "in PEM form. Put the certificate of the authority there.",
-            reason=Reason.CREDENTIALS_INVALID,
-            field=field,
-        )
-    return text
+    if text and "-----BEGIN CERTIFICATE-----" in text:
+        return text
+    fault = (
+        f'the key "{ref.key}" is not a certificate in PEM form'
+        if text
+        else f'there is no key "{ref.key}", or it is empty'
+    )
+    raise Blocked(
+        f'{field}: in {ref.kind} "{namespace}/{ref.name}" {fault}. Put the certificate of the authority there.',
+        reason=Reason.CREDENTIALS_INVALID,
+        field=field,
+    )
 
 
 async def read_connection(

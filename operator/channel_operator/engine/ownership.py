@@ -123,12 +123,12 @@ class OwnershipDecisions:
     def _refusal_of_adoption(self, look: Look, existing: Sequence[ResourceId], found: Plan) -> Problem | None:
         """Say why what exists may not be taken over: the policy, or messages that it could cost."""
         driver = self._state.driver
-        if self._adoption(look) is AdoptionPolicy.NEVER:
+        if self.adoption(look) is AdoptionPolicy.NEVER:
             names = ", ".join(str(rid) for rid in existing)
             text = f"spec.adoptionPolicy is Never and the broker already has {names}. Choose another name or policy."
             return _refused(text, "spec.adoptionPolicy")
         lossy = [change for change in found.changes if change.destructive and change.action is not Action.DELETE]
-        if not lossy or self._adoption(look) is AdoptionPolicy.ALLOW_DATA_LOSS:
+        if not lossy or self.adoption(look) is AdoptionPolicy.ALLOW_DATA_LOSS:
             return None
         what = "; ".join(driver.describe(change) for change in lossy)
         return _refused(
@@ -137,7 +137,8 @@ class OwnershipDecisions:
             "spec.adoptionPolicy",
         )
 
-    def _adoption(self, look: Look) -> AdoptionPolicy | None:
+    def adoption(self, look: Look) -> AdoptionPolicy | None:
+        """Return the policy that holds for an object: its own, else its Broker's default."""
         stated: AdoptionPolicy | None = getattr(look.manifest.spec, "adoption_policy", None)
         broker = self._context.store.get(self._context.broker)
         defaults = getattr(broker.spec, "defaults", None) if broker is not None else None

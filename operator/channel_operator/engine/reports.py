@@ -15,12 +15,9 @@ from channel_operator.core.accepted import ResolvedUser
 from channel_operator.core.access import GrantReport
 from channel_operator.core.annotations import without_effect
 from channel_operator.core.diff import leaders
-from channel_operator.core.model import (
-    Key,
-    Problem,
-)
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.policy import Ownership
-from channel_operator.core.report import MAX_GRANTS, ObjectState, channel_status, is_ready, user_status
+from channel_operator.core.report import MAX_GRANTS, ObjectState, arrival, channel_status, is_ready, user_status
 from channel_operator.core.resolve import Standing
 from channel_operator.core.view import Manifest
 from channel_operator.engine.binding_content import binding_content, secret_name
@@ -72,7 +69,7 @@ class Reports:
         if state is None:
             return
         status = user_status(state) if manifest.key.kind is Kind.BROKER_USER else channel_status(state)
-        await self._events(manifest, status, look.manifest.generation)
+        await self._events(look, manifest, status)
         self._context.statuses.want(manifest.key, manifest.uid, status, _result(state))
 
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
@@ -212,13 +209,13 @@ class Reports:
 
     # -- events --------------------------------------------------------------------------------------------------
 
-    async def _events(self, manifest: Manifest, status: dict[str, Any], generation: int) -> None:
+    async def _events(self, look: Look, manifest: Manifest, status: dict[str, Any]) -> None:
         """Tell of the transitions that a status makes."""
         before, key = self._context.statuses.newest(manifest.key), manifest.key
-        if is_ready(status, generation) and not before.get("origin") and status.get("origin"):
+        if is_ready(status, look.manifest.generation) and not before.get("origin") and status.get("origin"):
             made = status["origin"] == "Created"
             reason = EventReason.CREATED if made else EventReason.ADOPTED
-            text = f"{'Created on' if made else 'Taken over on'} {self._context.name}."
+            text = arrival(key.kind, status, self._context.name, self._reconciler.ownership.adoption(look))
             await self._context.statuses.event(key, manifest.uid, reason, text)
         if key.kind is Kind.BROKER_USER:
             await self._rotation_event(manifest, before.get("credentials") or {}, status)

@@ -19,6 +19,20 @@ BROKER_REF = "spec.brokerRef"
                 "RefNotFound",
                 "ResolvedRefs",
                 BROKER_REF,
+                (
+                    'spec.brokerRef: there is no Broker "billing/absent" (yet); brokerRef.namespace is not stated, so '
+                    "this namespace was taken. Create it, or correct the reference."
+                ),
+                False,
+            ),
+        ),
+        (
+            queue(brokerRef={"name": "absent", "namespace": "billing"}),
+            [broker()],
+            (
+                "RefNotFound",
+                "ResolvedRefs",
+                BROKER_REF,
                 'spec.brokerRef: there is no Broker "billing/absent" (yet). Create it, or correct the reference.',
                 False,
             ),

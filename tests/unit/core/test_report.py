@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from channel_operator.api.common import AdoptionPolicy
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.status import GrantState
@@ -16,6 +17,7 @@ from channel_operator.core.report import (
     MAX_MESSAGE,
     MAX_PLAN,
     ObjectState,
+    arrival,
     channel_status,
     conditions,
     is_ready,
@@ -265,3 +267,21 @@ def test_ready_counts_for_the_generation_that_was_observed(generation: int, *, e
     assert is_ready(channel_status(state()), generation) is expected
     assert not is_ready(channel_status(state(problems=(SLOW,))), generation)
     assert not is_ready({"observedGeneration": -1}, generation)
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "adoption", "said"),
+    [
+        (Kind.QUEUE, "Created", "IfCompatible", "Created on messaging/main as shop.one."),
+        (Kind.QUEUE, "Adopted", "IfCompatible", "Taken over on messaging/main with its messages: shop.one."),
+        (Kind.QUEUE, "Adopted", "AllowDataLoss", "Taken over on messaging/main: shop.one."),
+        (Kind.TOPIC, "Adopted", "IfCompatible", "Taken over on messaging/main: shop.one."),
+        (Kind.BROKER_USER, "Adopted", None, "Taken over on messaging/main: shop.one."),
+    ],
+)
+def test_the_event_names_the_native_object_and_promises_messages_only_where_none_are_lost(
+    kind: Kind, origin: str, adoption: str | None, said: str
+) -> None:
+    name = {"username": "shop.one"} if kind is Kind.BROKER_USER else {"address": {"name": "shop.one"}}
+    policy = AdoptionPolicy(adoption) if adoption else None
+    assert arrival(kind, {"origin": origin, **name}, "messaging/main", policy) == said

@@ -73,7 +73,8 @@ def from_exception(error: BaseException, where: str) -> Unreachable:
             case AddressRefusedError():
                 return Unreachable(
                     f"{where}: the operator may not connect to this address; use an address that is neither loopback "
-                    "nor link-local, or have it listed in --allowed-broker-hosts"
+                    "nor link-local, or have it listed in operator.allowedBrokerHosts of the chart "
+                    "(--allowed-broker-hosts)"
                 )
             case socket.gaierror():
                 return Unreachable(f"{where}: the host name is not known to DNS; correct it, or wait for its Service")
