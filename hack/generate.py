@@ -12,6 +12,7 @@ import yaml
 
 from channel_operator.api.crd import crd
 from channel_operator.api.meta import PLURALS, Kind
+from channel_operator.brokers.rabbitmq.fields import UnlistedFieldError
 from hack import pages
 from hack.quoted import quoted
 
@@ -49,6 +50,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs/api.md", pages.api()
     if (table := pages.field_table()) is not None:
         yield ROOT / "docs/fields.md", table
+    operations = ROOT / "docs/operations.md"
+    yield operations, pages.with_settings(operations.read_text())
     for page in sorted((ROOT / "docs" / "clients").glob("*.md")):
         yield page, quoted(page.read_text(), ROOT)
 
@@ -59,7 +62,11 @@ def main(arguments: list[str]) -> int:
     if arguments and not check:
         print("usage: python -m hack.generate [--check]", file=sys.stderr)
         return 2
-    stale = [(path, text) for path, text in generated() if not path.exists() or path.read_text() != text]
+    try:
+        stale = [(path, text) for path, text in generated() if not path.exists() or path.read_text() != text]
+    except UnlistedFieldError as error:
+        print(error, file=sys.stderr)
+        return 1
     for path, text in stale:
         if check:
             print(f"stale: {path.relative_to(ROOT)} (run: make generate)", file=sys.stderr)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from channel_operator.errors import OperatorError
 
-__all__ = ["Address", "Settings", "SettingsError"]
+__all__ = ["Address", "Option", "Settings", "SettingsError", "options"]
 
 _PREFIX = "CHANNEL_OPERATOR_"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -210,6 +210,22 @@ def _shown(default: Any) -> str:
     return f" (default {default:g}s)" if isinstance(default, float) else f" (default {default})"
 
 
+class Option(NamedTuple):
+    """One setting as users meet it. `text` ends with the default, where there is one."""
+
+    flag: str
+    variable: str
+    text: str
+
+
+def options() -> list[Option]:
+    """Return every setting, for `--help` and the reference page."""
+    return [
+        Option(_flag(one.name), _PREFIX + one.name.upper(), one.metadata["help"] + _shown(one.default))
+        for one in fields(Settings)
+    ]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="channel-operator",
@@ -217,7 +233,6 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Each flag has a variable: --log-level is {_PREFIX}LOG_LEVEL. Flags win.",
         allow_abbrev=False,
     )
-    for option in fields(Settings):
-        text = option.metadata["help"] + _shown(option.default)
-        parser.add_argument(_flag(option.name), dest=option.name, metavar="VALUE", help=text.replace("%", "%%"))
+    for flag, _, text in options():
+        parser.add_argument(flag, metavar="VALUE", help=text.replace("%", "%%"))
     return parser

@@ -1,5 +1,7 @@
 """Settings from flags and variables, and what users read when one is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from channel_operator.settings import Address, Settings, SettingsError
@@ -100,3 +102,9 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for name in Settings.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
+
+
+def test_the_page_for_operators_names_every_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    for name in Settings.__dataclass_fields__:
+        assert f"| `--{name.replace('_', '-')}` | `CHANNEL_OPERATOR_{name.upper()}` |" in page

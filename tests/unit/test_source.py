@@ -69,7 +69,7 @@ def _rooms() -> dict[str, set[str]]:
     """Return the modules that docs/architecture.md names, room by room."""
     _, *rooms = re.split(r"^### `(.+)/`$", _section("The rooms, file by file"), flags=re.MULTILINE)
     told = {room: re.findall(r"`(\w+\.py)`", text) for room, text in zip(rooms[::2], rooms[1::2], strict=True)}
-    told["."] = re.findall(r"`(?:operator/channel_operator/)?([a-z]+\.py)`", _section("Rooms"))
+    told["."] = re.findall(r"`(?:operator/channel_operator/)?([a-z]+\.py)`", _section("Where things are"))
     return {room: set(names) for room, names in told.items()}
 
 

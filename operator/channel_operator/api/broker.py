@@ -124,7 +124,8 @@ class Brake(Model):
     """Stops mass deletion, for instance by a wrong prune. What exceeds it waits for a person."""
 
     max_deletions: _BrakeLimit = 10
-    """How many objects that hold messages may be deleted within the window."""
+    """How many channels with deletionPolicy Delete may be deleted within the window. Each that has a queue or stream of
+    its own on the broker counts as one, whether it is empty or not; with Retain and DeleteIfEmpty none does."""
     max_revocations: _BrakeLimit = 50
     """How many rights may be withdrawn within the window because a consent was taken back."""
     window: Duration = "10m"

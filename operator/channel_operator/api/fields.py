@@ -1,4 +1,4 @@
-"""Lists the fields of a spec, as the reference pages and the field table need them.
+"""Lists the fields of a spec and of a status, as the reference pages and the field table need them.
 
 Decides what counts as one field: a list, a map and a reference are one, an object is its fields.
 """
@@ -6,15 +6,15 @@ Decides what counts as one field: a list, a map and a reference are one, an obje
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from channel_operator.api.crd import spec_schema
+from channel_operator.api.crd import spec_schema, status_schema
 from channel_operator.api.meta import Kind
 from channel_operator.api.schema import MUTABLE
 
-__all__ = ["Field", "fields", "leaves"]
+__all__ = ["Field", "fields", "leaves", "status_fields"]
 
 
 class Field(NamedTuple):
-    """One field of a spec. `path` starts below the spec: `retry.maxDeliveries`, `producers[].name`."""
+    """One field. `path` starts below the spec or status: `retry.maxDeliveries`, `producers[].name`."""
 
     path: str
     type: str
@@ -29,6 +29,11 @@ class Field(NamedTuple):
 def fields(kind: Kind) -> Iterator[Field]:
     """Yield every field of a kind's spec, an object before its fields, first what a first-time user meets."""
     yield from _fields(spec_schema(kind), "", in_list=False)
+
+
+def status_fields(kind: Kind) -> Iterator[Field]:
+    """Yield every field of a kind's status, an object before its fields."""
+    yield from _fields(status_schema(kind), "", in_list=False)
 
 
 def leaves(kind: Kind) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class BrakeSpent(Model):
     time: Moment
     """When."""
     deletions: Total = 0
-    """Objects with messages that were deleted."""
+    """Channels with deletionPolicy Delete that were let go, as spec.brake.maxDeletions counts them."""
     revocations: Total = 0
     """Rights that were withdrawn because a consent was taken back."""
 

@@ -9,7 +9,7 @@ from channel_operator.api.manifest import SPECS
 from channel_operator.api.schema import Model, alias
 from channel_operator.brokers.base import Connection, Driver, FieldSupport, Recorder, Session
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
-from channel_operator.brokers.rabbitmq.fields import NOT_YET, field_support
+from channel_operator.brokers.rabbitmq.fields import field_support
 from channel_operator.brokers.rabbitmq.session import RabbitMQSession
 from channel_operator.brokers.rabbitmq.site import MAX_POLICIES
 
@@ -31,12 +31,12 @@ def open_session(connection: Connection, recorder: Recorder) -> Session:
 
 
 def field_table() -> list[FieldSupport]:
-    """Return who honours each leaf field of each kind on each broker, in the order of the manifests.
+    """Return who honours each leaf field of each kind on each broker with a driver, in the order of the manifests.
 
     Leaves of lists are named without an index: `producers.name`.
     """
     return [
-        FieldSupport(kind, leaf, {"RabbitMQ": field_support(kind, leaf), "Kafka": NOT_YET})
+        FieldSupport(kind, leaf, {"RabbitMQ": field_support(kind, leaf)})
         for kind, spec in SPECS.items()
         for leaf in _leaves(spec)
     ]

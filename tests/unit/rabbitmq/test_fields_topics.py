@@ -65,6 +65,16 @@ def rows(kind: Kind) -> list[str]:
     return [r.field for r in field_table() if r.kind == kind and not r.field.startswith((*OF_CORE, *ELSEWHERE))]
 
 
+def value(kind: Kind, field: str) -> dict[str, Any]:
+    name, values = (
+        ("TOPIC_VALUES", TOPIC_VALUES) if kind is Kind.TOPIC else ("SUBSCRIPTION_VALUES", SUBSCRIPTION_VALUES)
+    )
+    assert field in values, (
+        f"this test does not set {field} of a {kind}: say in {name} here what a value of it looks like"
+    )
+    return values[field]
+
+
 def support(kind: Kind, field: str) -> str:
     return next(row.support["RabbitMQ"] for row in field_table() if (row.kind, row.field) == (kind, field))
 
@@ -86,7 +96,7 @@ def check(kind: Kind, field: str, plain: Compiled, changed: Compiled, *, refused
 @pytest.mark.parametrize("field", rows(Kind.TOPIC))
 def test_each_field_of_a_fan_out_topic(field: str) -> None:
     plain = driver().compile(resolved_topic("shop.orders"), NEWEST)
-    changed = driver().compile(resolved_topic("shop.orders", **TOPIC_VALUES[field]), NEWEST)
+    changed = driver().compile(resolved_topic("shop.orders", **value(Kind.TOPIC, field)), NEWEST)
     check(Kind.TOPIC, field, plain, changed, refused=field in REFUSED_ON_FAN_OUT)
 
 
@@ -94,7 +104,7 @@ def test_each_field_of_a_fan_out_topic(field: str) -> None:
 def test_each_field_of_a_log(field: str) -> None:
     producer = grant("shop.app", Role.PRODUCER)
     plain = driver().compile(resolved_topic("shop.orders", producer, **LOG), NEWEST)
-    changed = driver().compile(resolved_topic("shop.orders", producer, **LOG, **TOPIC_VALUES[field]), NEWEST)
+    changed = driver().compile(resolved_topic("shop.orders", producer, **LOG, **value(Kind.TOPIC, field)), NEWEST)
     check(Kind.TOPIC, field, plain, changed, refused=field in REFUSED_ON_LOG)
 
 
@@ -104,7 +114,7 @@ def test_each_field_of_a_subscription_to_a_fan_out_topic(field: str) -> None:
     # The default overflow stated is the default itself.
     if field == "limits.overflow":
         plain = driver().compile(resolved_subscription("billing.s", limits={"maxMessages": 4}), NEWEST)
-    changed = driver().compile(resolved_subscription("billing.s", **SUBSCRIPTION_VALUES[field]), NEWEST)
+    changed = driver().compile(resolved_subscription("billing.s", **value(Kind.SUBSCRIPTION, field)), NEWEST)
     refused = field.startswith(("startFrom", "kafka"))
     check(Kind.SUBSCRIPTION, field, plain, changed, refused=refused)
 
@@ -113,7 +123,9 @@ def test_each_field_of_a_subscription_to_a_fan_out_topic(field: str) -> None:
 def test_each_field_of_a_subscription_to_a_log(field: str) -> None:
     topic = resolved_topic("shop.orders", **LOG)
     plain = driver().compile(resolved_subscription("billing.s", topic=topic), NEWEST)
-    changed = driver().compile(resolved_subscription("billing.s", topic=topic, **SUBSCRIPTION_VALUES[field]), NEWEST)
+    changed = driver().compile(
+        resolved_subscription("billing.s", topic=topic, **value(Kind.SUBSCRIPTION, field)), NEWEST
+    )
     assert said(changed) != said(plain), f"{field} is ignored in silence"
     assert bool(changed.problems) == (field in REFUSED_TO_READERS), changed.problems
     if changed.problems:

@@ -1,6 +1,7 @@
 """The metrics people build alerts on: their names, types and labels never change by accident."""
 
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -68,6 +69,12 @@ def test_names_types_and_labels_are_frozen(metrics: Metrics) -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         found[name] = (family.type, labels)
     assert found == FROZEN
+
+
+def test_the_page_for_operators_names_every_metric_with_its_type_and_labels_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| `(channel_operator_\w+)` \| (\w+) \|(.*?)\| .+ \|$", page, re.MULTILINE)
+    assert {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows} == FROZEN
 
 
 def test_every_metric_says_what_it_is(metrics: Metrics) -> None:

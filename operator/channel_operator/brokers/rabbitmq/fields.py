@@ -5,7 +5,7 @@ A test sets each field and holds what happens against this table.
 
 from typing import Final
 
-__all__ = ["NOT_YET", "RABBITMQ", "field_support"]
+__all__ = ["RABBITMQ", "UnlistedFieldError", "field_support"]
 
 BROKER: Final = "Broker"
 OPERATOR: Final = "Operator"
@@ -27,7 +27,7 @@ _BROKER_FIELDS: Final[dict[str, str]] = {
     "rabbitmq.clients.streamAddresses": OPERATOR,
     "rabbitmq.settings": BROKER,
     "rabbitmq.policyPriority": BROKER,
-    "rabbitmq.onRevoke": BROKER,
+    "rabbitmq.onRevoke": OPERATOR,
     "rabbitmq.certificateLogin": OPERATOR,
     "kafka.bootstrapServers": NOT_YET,
     "kafka.saslMechanism": NOT_YET,
@@ -174,6 +174,21 @@ RABBITMQ: Final = {
 }
 
 
+class UnlistedFieldError(Exception):
+    """A field of the API of which the table does not say who honours it."""
+
+    def __init__(self, kind: str, field: str) -> None:
+        super().__init__(
+            f"{kind} {field}: nothing says who honours this field on RabbitMQ. Add a line for it to the table of "
+            f"{kind} in operator/channel_operator/brokers/rabbitmq/fields.py."
+        )
+
+
 def field_support(kind: str, field: str) -> str:
-    """Return who honours a field on RabbitMQ. Kinds without a driver part, and Kafka's own fields, are refused."""
-    return RABBITMQ.get(kind, {}).get(field, NOT_YET)
+    """Return who honours a field on RabbitMQ; Kafka's own are refused. UnlistedFieldError if the table lacks it."""
+    found = RABBITMQ[kind].get(field)
+    if found is None and field.startswith("kafka."):
+        return NOT_YET
+    if found is None:
+        raise UnlistedFieldError(kind, field)
+    return found
