@@ -46,6 +46,37 @@ def test_a_queue_that_asks_for_what_is_not_there_is_told_which_field(shared: Sit
     assert not [name for name in shared.native_queues() if name.startswith(shop)]
 
 
+UNSUPPORTED_ON_A_LOG: dict[str, tuple[dict[str, Any], Reason, str]] = {
+    "a filter": (
+        {"filter": {"routingKeys": ["order.paid"]}},
+        Reason.FILTERS_UNSUPPORTED,
+        (
+            "spec.filter: the topic has storage Log, whose stream goes whole to everyone who reads it; remove it, and "
+            "split the Topic by event type instead"
+        ),
+    ),
+    "what only the client can do": (
+        {"startFrom": {"position": "Earliest"}, "requireBrokerEnforcement": True},
+        Reason.CLIENT_ENFORCED,
+        (
+            'spec.startFrom: the consumer states its offset itself: x-stream-offset "first" over AMQP; remove the '
+            "field, or set spec.requireBrokerEnforcement to false"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNSUPPORTED_ON_A_LOG)
+def test_a_reader_of_a_log_that_asks_for_what_is_not_there_is_told_which_field(shared: Site, what: str) -> None:
+    shop = shared.namespace("shop")
+    spec, reason, message = UNSUPPORTED_ON_A_LOG[what]
+    shared.cluster.apply(
+        shared.topic(shop, "log", storage="Log"), shared.subscription(shop, "reader", (shop, "log"), **spec)
+    )
+    shared.cluster.wait_ready("Topic", shop, "log")
+    says(shared, "Subscription", shop, "reader", reason, message, on="Accepted")
+
+
 def test_a_broker_version_without_delayed_retry_is_named(world: World, tmp_path: Path) -> None:
     older = RabbitMQ(tmp_path / "previous", world.lab.ca, version="previous")
     older.start()

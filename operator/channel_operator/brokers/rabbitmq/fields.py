@@ -158,6 +158,7 @@ _SUBSCRIPTION_FIELDS: Final[dict[str, str]] = {
         name: text if name.startswith(_OF_ANY) else f"FanOut: {text} / Log: {_REFUSED}"
         for name, text in _OF_SUBSCRIPTIONS.items()
     },
+    "filter.routingKeys": f"FanOut: {BROKER} / Log: Refused: FiltersUnsupported",
     "ordering": f"FanOut: {_QUEUE_FIELDS['ordering']} / Log: None, Strict: {BROKER}; PerKey: {_REFUSED}",
     "topicRef.name": OPERATOR,
     "topicRef.namespace": OPERATOR,

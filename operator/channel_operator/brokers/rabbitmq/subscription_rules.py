@@ -66,7 +66,6 @@ def subscription_enforcement(resolved: ResolvedSubscription, capabilities: Capab
 
 
 _OF_QUEUES: Final = (
-    ("filter", "spec.filter"),
     ("retry", "spec.retry"),
     ("dead_letter", "spec.deadLetter"),
     ("message_ttl", "spec.messageTTL"),
@@ -85,6 +84,12 @@ def reader_problems(resolved: ResolvedSubscription, capabilities: Capabilities) 
 
 
 def _of_queues(stated: SubscriptionSpec) -> Iterator[Problem]:
+    if stated.filter is not None:
+        text = (
+            "spec.filter: the topic has storage Log, whose stream goes whole to everyone who reads it; remove it, and "
+            "split the Topic by event type instead"
+        )
+        yield Problem(Reason.FILTERS_UNSUPPORTED, text, field="spec.filter")
     for name, field in _OF_QUEUES:
         if getattr(stated, name) is not None:
             text = "the topic has storage Log, and its stream is read by all in common; remove it"
