@@ -39,10 +39,11 @@ _SECTIONS: Final = ((QUEUE, "queues"), (EXCHANGE, "exchanges"), (BINDING, "bindi
 
 async def probe(client: ManagementClient) -> Capabilities:
     """Ask what the broker is. Raises Retry when the virtual host does not exist (it may come)."""
+    about_vhost = path("vhosts", client.vhost)  # raises for some names: before any call is begun
     overview, cluster, vhost = await asyncio.gather(
         client.get("overview", path("overview") + "?disable_stats=true&enable_queue_totals=false"),
         client.get("cluster_id", path("global-parameters", "internal_cluster_id"), accept=_ABSENT),
-        client.get("vhost", path("vhosts", client.vhost), accept=_ABSENT),
+        client.get("vhost", about_vhost, accept=_ABSENT),
     )
     if not vhost.ok:
         raise Retry(
