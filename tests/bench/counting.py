@@ -100,7 +100,9 @@ class AuditLog:
     def _counts(self) -> Counter[tuple[str, str]]:
         found: Counter[tuple[str, str]] = Counter()
         with self._log.open("rb") as log:
-            log.seek(self._offset)
+            if self._offset:
+                log.seek(self._offset - 1)
+                log.readline()  # the rest of the line that was being written then
             for line in log:
                 if not line.endswith(b"\n"):
                     break
