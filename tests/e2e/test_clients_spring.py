@@ -9,7 +9,7 @@ import pytest
 from tests.harness import examples
 from tests.harness.programs import Application, Program
 from tests.harness.site import Site
-from tests.harness.waiting import wait_until
+from tests.harness.waiting import TIMEOUT, wait_until
 from tests.lab import java
 
 # The first test may find no JDK, no Maven and no artifacts yet.
@@ -60,7 +60,12 @@ def test_a_request_that_cannot_be_answered_is_a_dead_letter_after_some_tries(quo
     with quotes.client("shop", "basket") as requester:
         properties = pika.BasicProperties(correlation_id="basket-8", reply_to="billing.quotes_in")
         requester.connection.channel().basic_publish("billing.quotes_in", "", b"1 apple", properties)
-    wait_until(lambda: quotes.ready_messages("billing.quotes_dead") == 1, "the request is dead-lettered")
+    wait_until(
+        lambda: quotes.ready_messages("billing.quotes_dead") == 1,
+        "the request is dead-lettered",
+        timeout=3 * TIMEOUT,  # each of the three tries may wait ten seconds for a confirmation, on an idle machine
+        describe=service.log.read_text,
+    )
     refusal = "ACCESS_REFUSED - write access to exchange 'billing.quotes_in' in vhost '/' refused for user"
     service.wait_line(refusal)
 

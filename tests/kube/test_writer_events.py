@@ -86,6 +86,7 @@ async def test_one_object_cannot_flood_the_others(kube: Kube, namespace: str) ->
 async def test_what_is_told_while_the_api_server_is_away_is_posted_when_it_is_back(
     kube: Kube, namespace: str, tmp_path: Path
 ) -> None:
+    requests = Requests()
     config = yaml.safe_load(kube.kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     server = URL(cluster["server"])
@@ -93,12 +94,13 @@ async def test_what_is_told_while_the_api_server_is_away_is_posted_when_it_is_ba
         cluster["server"] = str(server.with_port(proxy.port))
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(config))
-        async with connected(kubeconfig) as client, posting(client) as poster:
+        async with connected(kubeconfig, requests) as client, posting(client) as poster:
             uid = (await make_queue(client, namespace))["metadata"]["uid"]
             proxy.refuse()
             proxy.cut()
+            before = requests.seen["create", "error"]
             tell(poster, namespace, uid, "Told while nobody listened.")
-            await eventually(lambda: not poster._waiting)  # it is tried
+            await eventually(lambda: requests.seen["create", "error"] > before)  # it is tried
             await eventually(lambda: bool(poster._waiting))  # and waits again
             for number in range(5000):
                 tell(poster, namespace, f"uid-{number}", "Created.")
