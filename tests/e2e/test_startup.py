@@ -90,7 +90,11 @@ def test_a_start_with_slow_lists_writes_nothing_and_narrows_no_right(full: Full,
             return len(seen - {0.0}) > 1
 
         wait_until(looked_twice, "the whole broker is looked at", describe=full.operator.last_words)
-        assert full.operator.metrics().total("channel_operator_workqueue_depth") == 0
+        wait_until(
+            lambda: full.operator.metrics().total("channel_operator_workqueue_depth") == 0,
+            "nothing is left to do",
+            describe=full.operator.last_words,
+        )
     finally:
         full.kubernetes.delay = lambda _: 0.0
         full.operator.stop()
