@@ -1,4 +1,4 @@
-"""What the examples' clients share as command-line programs: their options, receiving so many messages, exit codes.
+"""What the examples' clients share as command-line programs: options, plain sending and receiving, exit codes.
 
 What an application would copy is in binding.py; what a pattern is about is in its own client.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pika.exceptions
-from binding import Binding, BindingError, Delivery, deliveries
+from binding import Binding, BindingError, Delivery, deliveries, publish
 from pika.adapters.blocking_connection import BlockingChannel
 
 Work = Callable[[Binding, argparse.Namespace], int]
@@ -24,6 +24,22 @@ def parser(description: str) -> tuple[argparse.ArgumentParser, Any]:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--binding", type=Path, required=True, metavar="DIR", help="the binding Secret, as a folder")
     return made, made.add_subparsers(required=True)
+
+
+def send(binding: Binding, arguments: argparse.Namespace) -> int:
+    """Send each text to the channel on which this user is Producer."""
+    exchange = binding.channel("Producer")["exchange"]
+    with binding.connect() as connection:
+        publish(connection.channel(), exchange, arguments.text)
+    print(f"sent {len(arguments.text)} to {exchange}, confirmed by the broker")
+    return 0
+
+
+def add_sender(commands: Any, work: Work = send) -> None:
+    """Add the command `send`, which takes texts."""
+    made = commands.add_parser("send", help="send messages")
+    made.add_argument("text", nargs="+")
+    made.set_defaults(work=work)
 
 
 def add_reader(commands: Any, name: str, work: Work, text: str, *, count: int = 0) -> argparse.ArgumentParser:

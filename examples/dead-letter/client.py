@@ -7,17 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, Delivery, deliveries, publish
-from command_line import add_reader, parser, run, take
-
-
-def send(binding: Binding, arguments: argparse.Namespace) -> int:
-    """Send each text as one message."""
-    exchange = binding.channel("Producer")["exchange"]
-    with binding.connect() as connection:
-        publish(connection.channel(), exchange, arguments.text)
-    print(f"sent {len(arguments.text)} to {exchange}, confirmed by the broker")
-    return 0
+from binding import Binding, Delivery, deliveries
+from command_line import add_reader, add_sender, parser, run, take
 
 
 def fail(binding: Binding, arguments: argparse.Namespace) -> int:
@@ -54,9 +45,7 @@ def dead(binding: Binding, arguments: argparse.Namespace) -> int:
 def main() -> int:
     """Read the command line and run it."""
     made, commands = parser("Send messages, fail on them, read the dead letters.")
-    sender = commands.add_parser("send", help="send messages")
-    sender.add_argument("text", nargs="+")
-    sender.set_defaults(work=send)
+    add_sender(commands)
     failing = commands.add_parser("fail", help="receive messages and return every one")
     failing.add_argument("--until-idle", type=float, default=3, metavar="S", help="end after S seconds of silence")
     failing.set_defaults(work=fail)

@@ -8,19 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pika.exceptions
-from binding import Binding, deliveries, publish
-from command_line import add_reader, came, parser, run
+from binding import Binding, deliveries
+from command_line import add_reader, add_sender, came, parser, run
 
 Login = tuple[str, str]
-
-
-def send(binding: Binding, arguments: argparse.Namespace) -> int:
-    """Send each text as one message."""
-    exchange = binding.channel("Producer")["exchange"]
-    with binding.connect() as connection:
-        publish(connection.channel(), exchange, arguments.text)
-    print(f"sent {len(arguments.text)} to {exchange}, confirmed by the broker")
-    return 0
 
 
 def login(binding: Binding) -> Login:
@@ -65,9 +56,7 @@ def receive_as(binding: Binding, current: Login, arguments: argparse.Namespace, 
 def main() -> int:
     """Read the command line and run it."""
     made, commands = parser("Send to a queue, or receive from it through changes of the login.")
-    sender = commands.add_parser("send", help="send messages")
-    sender.add_argument("text", nargs="+")
-    sender.set_defaults(work=send)
+    add_sender(commands)
     add_reader(commands, "receive", receive, "receive messages and connect anew when the login changes")
     return run(made)
 

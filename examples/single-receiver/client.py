@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from binding import Binding, publish
-from command_line import add_reader, parser, receive, run
-
-
-def send(binding: Binding, arguments: argparse.Namespace) -> int:
-    """Send each text as one message."""
-    exchange = binding.channel("Producer")["exchange"]
-    with binding.connect() as connection:
-        publish(connection.channel(), exchange, arguments.text)
-    print(f"sent {len(arguments.text)} to {exchange}, confirmed by the broker")
-    return 0
+from command_line import add_reader, add_sender, parser, receive, run
 
 
 def main() -> int:
     """Read the command line and run it."""
     made, commands = parser("Send to a queue or receive from it.")
-    sender = commands.add_parser("send", help="send messages")
-    sender.add_argument("text", nargs="+")
-    sender.set_defaults(work=send)
+    add_sender(commands)
     add_reader(commands, "receive", receive, "receive messages and acknowledge them")
     return run(made)
 

@@ -127,7 +127,7 @@ class _Operator:
             await self.probes.start(self.settings.metrics_address, self.settings.health_address)
         except OSError as error:
             why = error.strerror or str(error)
-            log.error("cannot listen; see --metrics-address and --health-address", why=why)  # noqa: TRY400  # as above
+            log.error("cannot listen; see --metrics-address and --health-address", why=why)  # noqa: TRY400  # no fault of the code
             return 1
         stopper = asyncio.create_task(self.stop.wait(), name="stop")
         # kopf sets signals up later and hands them back; until then they are ours.

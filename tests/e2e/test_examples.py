@@ -175,7 +175,10 @@ STEPS = {
             'send "-18.5"',
             "shop",
             "cold-store",
-            ("shop.cold-store sent 1 to billing.temperatures_in, logged in by certificate",),
+            (
+                "sent 1 to billing.temperatures_in, confirmed by the broker",
+                "logged in as shop.cold-store, by certificate",
+            ),
         ),
         Step("receive --count 1", "billing", "cooling", ("received from billing.temperatures: -18.5",)),
     ),
