@@ -25,7 +25,7 @@ from channel_operator.engine.clock import SystemClock
 from channel_operator.engine.connection import Addresses
 from channel_operator.engine.context import Options
 from channel_operator.engine.election import Elector, Leadership, LeaseTimes, Unelected
-from channel_operator.engine.loop import Drivers
+from channel_operator.engine.life import Drivers
 from channel_operator.engine.manager import Manager
 from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.store import Store

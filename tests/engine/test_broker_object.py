@@ -1,6 +1,7 @@
 """What the Broker object says of itself, and the figures behind the gauges."""
 
 from channel_operator.api.meta import FINALIZER
+from channel_operator.engine.ports import NO_BROKER
 from tests.engine.kubestub import Write
 from tests.engine.world import MAIN, world
 
@@ -67,9 +68,7 @@ async def test_the_figures_follow_what_happens() -> None:
         w.make_queue("bad", messageTTL="soon")
         await w.start()
         await w.advance(10)
-        assert w.manager is not None
-        [figures] = w.manager.figures()
-        assert figures.broker == "messaging/main"
+        figures = w.figures
         assert figures.up == {"management": True, "data": True}
         assert figures.resources == {("Queue", "true"): 1, ("Queue", "false"): 1, ("BrokerUser", "true"): 1}
         assert figures.depth == {"edit": 0, "retry": 0, "resync": 0}
@@ -79,11 +78,12 @@ async def test_the_figures_follow_what_happens() -> None:
         assert figures.oldest_credential_at == w.clock.now().fromisoformat(issued).timestamp()
         w.broker.unreachable = True
         await w.advance(400)
-        [figures] = w.manager.figures()
+        figures = w.figures
         assert figures.up == {"management": False, "data": False}
         w.kube.vanish(MAIN)
         await w.settle()
-        assert w.manager.figures() == []
+        assert w.figures.up == {}
+        assert w.gauges(NO_BROKER).resources == {("Queue", "false"): 2, ("BrokerUser", "false"): 1}
 
 
 async def test_a_broker_that_is_released_by_force_goes_before_what_depends_on_it() -> None:
@@ -124,8 +124,7 @@ async def test_orphans_are_what_a_retained_queue_left_and_not_the_users_that_wen
                 "Queue billing.invoices_dead",
             ],
         }
-        assert w.manager is not None
-        assert [figures.orphans for figures in w.manager.figures()] == [4]
+        assert w.figures.orphans == 4
         assert w.ready(kept)
         w.make_queue("invoices", deadLetter={})
         await w.advance(400)

@@ -26,9 +26,9 @@ from channel_operator.core.model import (
 )
 from channel_operator.engine.clock import FakeClock
 from channel_operator.engine.context import Options
-from channel_operator.engine.loop import Drivers
+from channel_operator.engine.life import Drivers
 from channel_operator.engine.manager import Manager
-from channel_operator.engine.ports import Body
+from channel_operator.engine.ports import Body, BrokerFigures, Telemetry
 from channel_operator.engine.store import Store
 from channel_operator.errors import OperatorError
 from tests.engine.kubestub import KubeStub, Spec
@@ -50,12 +50,13 @@ def _tell_news(store: Store, event_type: str | None, body: Body) -> None:
 class World:
     """Kubernetes, brokers, and an operator that can be started, crashed and started again."""
 
-    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+    def __init__(self, *, seed: int = 0, telemetry: Telemetry | None = None, **options: Any) -> None:
         self.clock = FakeClock(seed=seed)
         self.kube = KubeStub(self.clock)
         self.brokers: dict[str, FakeBroker] = {}
         self.options = replace(Options(operator_id=OPERATOR), **options)
         self.counts = Counts()
+        self._telemetry = telemetry or self.counts
         self.leads = True
         self.expects_bugs = False
         self.refuses: dict[ResourceId, OperatorError] = {}
@@ -79,7 +80,7 @@ class World:
             self.kube,
             self.kube,
             self.clock,
-            self.counts,
+            self._telemetry,
             Drivers(self._driver, self._session),
             self.options,
             leads=lambda: self.leads,
@@ -133,6 +134,16 @@ class World:
     def _at(self, connection: Connection) -> FakeBroker:
         assert connection.spec.rabbitmq is not None
         return self.brokers.setdefault(connection.spec.rabbitmq.management_urls[0], FakeBroker())
+
+    @property
+    def figures(self) -> BrokerFigures:
+        """What the gauges of the Broker `main` show."""
+        return self.gauges("messaging/main")
+
+    def gauges(self, broker: str) -> BrokerFigures:
+        """Return what the gauges of one Broker show, with nothing known if it is not told of."""
+        assert self.manager is not None
+        return next((one for one in self.manager.figures() if one.broker == broker), BrokerFigures(broker))
 
     # -- brokers -------------------------------------------------------------------------------------------------
 

@@ -177,6 +177,9 @@ class Session(Protocol):
     async def probe_data_plane(self) -> str | None:
         """Connect the way clients do; None = well, else what is wrong, as a sentence."""
 
+    def certificates(self) -> Mapping[str, str]:
+        """Return the certificate (PEM) that the broker showed last, by plane; without TLS there is none."""
+
     async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
         """Read everything in the fewest calls (None), or these ids; `complete` where all was read for them."""
 

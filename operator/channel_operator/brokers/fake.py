@@ -49,6 +49,8 @@ class FakeBroker:
     refuses_login: bool = False
     writes_left: int | None = None
     """After so many more writes the broker is gone, as if it had died there; None = never."""
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    """Plane → the certificate it shows."""
     gate: asyncio.Event | None = None
     """While set to an event that is not set, every call waits for it."""
 
@@ -103,6 +105,10 @@ class FakeSession:
         except OperatorError as error:
             return str(error)
         return None
+
+    def certificates(self) -> Mapping[str, str]:
+        """See `brokers.base.Session.certificates`."""
+        return self._broker.certificates
 
     async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
         """See `brokers.base.Session.observe`."""

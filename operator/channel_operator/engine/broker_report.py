@@ -1,16 +1,15 @@
-"""Keeps what is known of one broker and has the Broker object say it: status, finalizer, events, gauges.
+"""Keeps what is known of one broker and has the Broker object say it: status, finalizer, events.
 
 Decides when it is said: at once when something happened to the broker, at most every few seconds while its channels
 come and go. What it says is `engine.broker_status`.
 """
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Mapping
 
 import structlog
 
 from channel_operator.api.broker import BrokerSpec, TlsMode
-from channel_operator.api.meta import CHANNEL_KINDS, RECONCILE_AT
+from channel_operator.api.meta import RECONCILE_AT
 from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Connection
 from channel_operator.core import naming, policy
@@ -20,13 +19,12 @@ from channel_operator.core.model import (
     Problem,
     ResourceId,
 )
-from channel_operator.core.report import changed_fields, is_ready
+from channel_operator.core.report import changed_fields
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_status import BrokerFacts, broker_status, count_channels
 from channel_operator.engine.certificates import not_after
 from channel_operator.engine.context import Context
 from channel_operator.engine.outage import OutageCause
-from channel_operator.engine.ports import BrokerFigures
 from channel_operator.engine.state import BrokerState
 
 __all__ = ["BrokerReport"]
@@ -50,14 +48,15 @@ class BrokerReport:
         self._replaced: str | None = None
         self._orphans: list[str] = []
         self._observed: str | None = None
-        self._observed_at: float | None = None
-        self._busy_since: float | None = None
+        self.observed_at: float | None = None
+        self.busy_since: float | None = None
         self._asked: str | None = None
         self._told_at: float | None = None
         self._due_at: float | None = None
         self._told_token: str | None = None
         self._warned_tls: str | None = None
-        self._certificates: dict[str, float] = {}
+        self.certificates: dict[str, float] = {}
+        """Which → notAfter, of all that this broker was met with; kept while it is away."""
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -67,8 +66,8 @@ class BrokerReport:
         """Take in that the broker answers: what it is, and whether it is another one than before."""
         if self._uid != manifest.uid:
             self._uid, self._replaced = manifest.uid, None
-        ends = {"ca": not_after(connection.ca), "client": not_after(connection.certificate)}
-        self._certificates = {which: end for which, end in ends.items() if end is not None}
+        self.certificates = {}
+        self.met({which: pem for which, pem in (("ca", connection.ca), ("client", connection.certificate)) if pem})
         before = manifest.status.get("identity")
         if before and before != capabilities.identity:
             self._replaced = before
@@ -83,6 +82,11 @@ class BrokerReport:
         log.info("connected", broker=self._context.name, product=capabilities.product, version=capabilities.version)
         await self._warn_tls(manifest)
         self._due_at = self._context.clock.monotonic()
+
+    def met(self, certificates: Mapping[str, str]) -> None:
+        """Take in the certificates (PEM) in use, by what they are for."""
+        ends = {which: not_after(pem) for which, pem in certificates.items()}
+        self.certificates |= {which: end for which, end in ends.items() if end is not None}
 
     async def served(self) -> None:
         """Take in that everything was looked at and written once: only that ends an outage."""
@@ -135,7 +139,7 @@ class BrokerReport:
     def observed(self, state: BrokerState) -> None:
         """Take in that the whole broker was looked at."""
         self._observed = self._context.now()
-        self._observed_at = self._context.clock.now().timestamp()
+        self.observed_at = self._context.clock.now().timestamp()
         self._orphans = self._find_orphans(state)
 
     def _find_orphans(self, state: BrokerState) -> list[str]:
@@ -153,13 +157,23 @@ class BrokerReport:
                 found.add(str(rid))
         return sorted(found)
 
+    @property
+    def orphans(self) -> int | None:
+        """How many objects no manifest names; None before the broker was looked at."""
+        return None if self.observed_at is None else len(self._orphans)
+
+    def up(self) -> Mapping[str, bool]:
+        """Return which planes answer."""
+        answers = self._capabilities is not None and self._outage.told is None and self._problem is None
+        return {"management": answers, "data": answers and self._data_plane.told is None}
+
     def busy(self) -> None:
         """Note that a pass begins."""
-        self._busy_since = self._context.clock.now().timestamp()
+        self.busy_since = self._context.clock.now().timestamp()
 
     def idle(self) -> None:
         """Note that it ended, and that the numbers of channels may have changed."""
-        self._busy_since = None
+        self.busy_since = None
         if self._due_at is None:
             now = self._context.clock.monotonic()
             self._due_at = now if self._told_at is None else max(now, self._told_at + PAUSE)
@@ -242,34 +256,3 @@ class BrokerReport:
 
     async def _event(self, manifest: Manifest, reason: EventReason, text: str, *, warning: bool = False) -> None:
         await self._context.statuses.event(manifest.key, manifest.uid, reason, text, warning=warning)
-
-    # -- gauges --------------------------------------------------------------------------------------------------
-
-    def figures(self) -> BrokerFigures:
-        """Return what the gauges of this broker show."""
-        store = self._context.store
-        counts: dict[tuple[str, str], int] = {}
-        issued: list[float] = []
-        for key in store.on_broker(self._context.broker):
-            manifest = store.get(key)
-            if manifest is None or (key.kind not in CHANNEL_KINDS and key.kind != "BrokerUser"):
-                continue
-            ready = "true" if is_ready(manifest.status, manifest.generation) else "false"
-            counts[key.kind, ready] = counts.get((key.kind, ready), 0) + 1
-            stamp = (manifest.status.get("credentials") or {}).get("issuedAt")
-            if stamp:
-                issued.append(datetime.fromisoformat(stamp).timestamp())
-        answers = self._capabilities is not None and self._outage.told is None and self._problem is None
-        depth = self._context.schedule.depth()
-        return BrokerFigures(
-            broker=self._context.name,
-            up={"management": answers, "data": answers and self._data_plane.told is None},
-            depth={priority.name.lower(): count for priority, count in depth.items()},
-            resources=counts,
-            observed_at=self._observed_at,
-            in_progress_since=self._busy_since,
-            orphans=len(self._orphans),
-            brake_engaged=self._context.brake_state().engaged,
-            oldest_credential_at=min(issued, default=None),
-            certificates=self._certificates,
-        )

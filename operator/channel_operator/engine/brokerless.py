@@ -71,6 +71,7 @@ class Brokerless:
                         await self._tell(manifest)
                     except Exception:
                         log.exception("bug", kind=key.kind, namespace=key.namespace, name=key.name)
+                        self._statuses.failed(key)
 
     async def _tell(self, manifest: Manifest) -> None:
         if manifest.deleted is not None:

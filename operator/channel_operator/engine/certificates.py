@@ -5,6 +5,7 @@ One of a server or an authority that cannot be read simply has no end: the TLS l
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +18,7 @@ from channel_operator.errors import Blocked
 __all__ = ["client_certificate", "not_after"]
 
 
+@lru_cache(4096)  # asked for every user with a certificate at every scrape
 def not_after(pem: str | None) -> float | None:
     """Return when the first certificate of a chain, or of a bundle the next one to end, is no longer valid.
 

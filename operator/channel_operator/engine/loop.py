@@ -5,30 +5,28 @@ One broker's trouble never touches another's loop.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 
-from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.values import seconds
-from channel_operator.brokers.base import Connection, Driver, Recorder, Session
 from channel_operator.core import policy
-from channel_operator.core.model import Capabilities, Key, Problem
+from channel_operator.core.model import Key, Problem
 from channel_operator.core.resolve import broker_problems
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_report import BrokerReport
 from channel_operator.engine.connection import read_connection
 from channel_operator.engine.context import Context
+from channel_operator.engine.life import Drivers, Live, NotAcceptedError, ReconnectError
 from channel_operator.engine.offline import Offline
 from channel_operator.engine.reconciler import Reconciler
 from channel_operator.engine.reports import Reports
 from channel_operator.errors import Blocked, CredentialsRefused, OperatorError, Retry
 
-__all__ = ["BATCH", "BrokerLoop", "Drivers"]
+__all__ = ["BATCH", "BrokerLoop"]
 
 log = structlog.get_logger(__name__)
 
@@ -40,37 +38,6 @@ LONGEST_BACKOFF = 30.0
 """Seconds between tries to reach a broker."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drivers:
-    """Where drivers and sessions come from: the registry, or a fake in tests."""
-
-    create: Callable[[BrokerSpec, str], Driver | None]
-    open: Callable[[Connection, Recorder], Session]
-
-
-@dataclass(slots=True)
-class _Live:
-    """What there is while the broker answers."""
-
-    connection: Connection
-    session: Session
-    capabilities: Capabilities
-    reconciler: Reconciler
-    reports: Reports
-
-
-class _NotAcceptedError(Exception):
-    """The Broker object itself cannot be worked with; without a problem there is none at all."""
-
-    def __init__(self, problem: Problem | None) -> None:
-        super().__init__()
-        self.problem = problem
-
-
-class _ReconnectError(Exception):
-    """Something that the session is made of has changed."""
-
-
 class BrokerLoop:
     """Runs until cancelled."""
 
@@ -79,7 +46,7 @@ class BrokerLoop:
         self.report = BrokerReport(context)
         self._drivers = drivers
         self._offline = Offline(context)
-        self._live: _Live | None = None
+        self._live: Live | None = None
         self._failed = 0
 
     async def run(self) -> None:
@@ -107,9 +74,9 @@ class BrokerLoop:
         try:
             await self._connect()
             await self._serve()
-        except _ReconnectError:
+        except ReconnectError:
             return None, None
-        except _NotAcceptedError as error:
+        except NotAcceptedError as error:
             return error.problem, None
         except Blocked as error:
             kind = ConditionType.REACHABLE
@@ -122,6 +89,7 @@ class BrokerLoop:
             return None, str(error)
         except Exception:
             log.exception("bug", broker=self.context.name)
+            self.context.telemetry.reconciled(Kind.BROKER, "error", None)
             return None, "an error in the operator, see its log; it tries again"
         return None, None
 
@@ -135,34 +103,35 @@ class BrokerLoop:
         driver = self._drivers.create(connection.spec, options.operator_id)
         if driver is None:
             text = "This kind of broker is not supported by this version of the operator yet."
-            raise _NotAcceptedError(Problem(Reason.UNSUPPORTED_BY_BROKER, text))
+            raise NotAcceptedError(Problem(Reason.UNSUPPORTED_BY_BROKER, text))
         session = self._drivers.open(connection, self.context.telemetry.broker(self.context.name))
         try:
             capabilities = await session.probe()
             await self.report.connected(manifest, connection, capabilities, await session.probe_data_plane())
+            self.report.met(session.certificates())
             self.context.store.learnt(self.context.broker, capabilities, connection.username)
             self._accepted()
         except BaseException:
             await session.close()
             raise
         reconciler = Reconciler(self.context, driver)
-        self._live = _Live(connection, session, capabilities, reconciler, Reports(reconciler, connection.ca))
+        self._live = Live(connection, session, capabilities, reconciler, Reports(reconciler, connection.ca))
         await self._take_over(self._live)
         self._failed = 0
 
     def _accepted(self) -> Manifest:
         manifest = self.context.store.get(self.context.broker)
         if manifest is None:
-            raise _NotAcceptedError(None)
+            raise NotAcceptedError(None)
         problems = broker_problems(manifest, self.context.store)
         if problems:
-            raise _NotAcceptedError(problems[0])
+            raise NotAcceptedError(problems[0])
         if policy.is_disabled(manifest):
             text = "Hands off: the annotation channel-operator.dev/reconcile is Disabled."
-            raise _NotAcceptedError(Problem(Reason.DISABLED, text, ConditionType.REACHABLE, stalled=False))
+            raise NotAcceptedError(Problem(Reason.DISABLED, text, ConditionType.REACHABLE, stalled=False))
         return manifest
 
-    async def _take_over(self, live: _Live) -> None:
+    async def _take_over(self, live: Live) -> None:
         """Look at all objects before anything is assembled: a partial view would narrow what users may do."""
         observation = await live.session.observe(None)
         self.context.schedule.take_all()
@@ -196,7 +165,7 @@ class BrokerLoop:
                     await self._pass(live, live.reconciler.run(keys, live.session, live.capabilities))
             self.report.tell()
 
-    async def _pass(self, live: _Live, work: Coroutine[Any, Any, None]) -> None:
+    async def _pass(self, live: Live, work: Coroutine[Any, Any, None]) -> None:
         """Do work and report what came of it.
 
         When the broker goes away in the middle nothing is told of it here, since part of it was not even tried: this
@@ -209,17 +178,17 @@ class BrokerLoop:
             self.report.idle()
         await live.reports.tell(live.reconciler.state.take_affected())
 
-    async def _resync(self, live: _Live) -> None:
+    async def _resync(self, live: Live) -> None:
         observation = await live.session.observe(None)
         if await live.session.probe() != live.capabilities:
             # Wiped, replaced or upgraded between two calls: an empty broker must not pass for drift on the old one.
             log.info("another broker answers, connecting anew", broker=self.context.name)
-            raise _ReconnectError
+            raise ReconnectError
         await self._pass(live, live.reconciler.resync(observation, live.session, live.capabilities))
         self.report.observed(live.reconciler.state)
         self.report.tell()
 
-    async def _check(self, live: _Live) -> None:
+    async def _check(self, live: Live) -> None:
         """Read the Broker's Secrets again, ask the data plane, and look at some users' Secrets: nothing is watched."""
         manifest = self._accepted()
         options = self.context.options
@@ -234,22 +203,23 @@ class BrokerLoop:
             connection = live.connection
         if connection != live.connection:
             log.info("credentials or certificates changed, connecting anew", broker=self.context.name)
-            raise _ReconnectError
+            raise ReconnectError
         data_plane = await live.session.probe_data_plane()
         if data_plane is not None:
             await live.session.probe()  # the Broker shall not say that its other side answers without having asked
         self.report.data_plane(data_plane)
+        self.report.met(live.session.certificates())
         share = options.broker_secret_sweep / options.secrets_sweep
         users = [key for key in self._keys() if key.kind is Kind.BROKER_USER]
         for key in users:
             if self.context.clock.jitter.random() < share:
                 self.context.bindings.sweep(key)
 
-    async def _broker_changed(self, live: _Live) -> None:
-        """Take in a change of the Broker object. Raises _ReconnectError when the session no longer fits it."""
+    async def _broker_changed(self, live: Live) -> None:
+        """Take in a change of the Broker object. Raises ReconnectError when the session no longer fits it."""
         manifest = self._accepted()
         if manifest.spec != live.connection.spec:
-            raise _ReconnectError
+            raise ReconnectError
         if live.reconciler.brake.waits:
             await self._pass(live, live.reconciler.run((), live.session, live.capabilities))
         if self.report.asked_to_look(manifest):
@@ -259,7 +229,7 @@ class BrokerLoop:
     def _keys(self) -> list[Key]:
         return list(self.context.store.on_broker(self.context.broker))
 
-    def _interval(self, live: _Live) -> float:
+    def _interval(self, live: Live) -> float:
         stated = self.context.options.resync
         base: float = stated if stated is not None else seconds(live.connection.spec.resync_interval)
         return float(base * self.context.clock.jitter.uniform(0.9, 1.1))

@@ -15,7 +15,9 @@ from channel_operator.engine.brokerless import Brokerless
 from channel_operator.engine.claims import Claims
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.context import Context, Options
-from channel_operator.engine.loop import BrokerLoop, Drivers
+from channel_operator.engine.figures import broker_figures, brokerless_figures
+from channel_operator.engine.life import Drivers
+from channel_operator.engine.loop import BrokerLoop
 from channel_operator.engine.ports import BrokerFigures, KubeWriter, SecretStore, Telemetry
 from channel_operator.engine.schedule import Schedule
 from channel_operator.engine.statuses import Statuses
@@ -99,10 +101,10 @@ class Manager:
                 self._loop(broker).context.schedule.add(dirty)
 
     def figures(self) -> list[BrokerFigures]:
-        """Return the gauges of all brokers."""
-        return [
-            loop.report.figures() for loop in self._loops.values() if self.store.get(loop.context.broker) is not None
-        ]
+        """Return the gauges of all brokers, and of what has none."""
+        served = {broker: loop for broker, loop in self._loops.items() if self.store.get(broker) is not None}
+        found = [broker_figures(loop.context, loop.report) for loop in served.values()]
+        return [*found, brokerless_figures(self.store, served.__contains__)]
 
     def quiet(self) -> bool:
         """Whether nothing is dirty and nothing is on its way."""

@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from channel_operator.api.reasons import EventReason
 from channel_operator.brokers.base import Recorder
@@ -14,6 +14,8 @@ from channel_operator.core.model import Key, Secret
 from channel_operator.errors import OperatorError, Retry
 
 __all__ = [
+    "NO_BROKER",
+    "RESULTS",
     "Body",
     "BrokerFigures",
     "Conflict",
@@ -179,12 +181,18 @@ class EventSink(Protocol):
         """Whether what an event of this resourceVersion says is known already: then it need not come."""
 
 
+RESULTS: Final = ("success", "waiting", "blocked", "retry", "error")
+"""What an object's pass may come to."""
+NO_BROKER: Final = "none"
+"""In the place of a Broker's `namespace/name`."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerFigures:
     """What the gauges of one Broker show, read at scrape time. Times are Unix seconds; None = not known."""
 
     broker: str
-    """`namespace/name`."""
+    """`namespace/name`; NO_BROKER for objects whose Broker does not exist or is not known."""
     up: Mapping[str, bool] = field(default_factory=dict)
     """Plane (`management`, `data`) → whether it answers."""
     depth: Mapping[str, int] = field(default_factory=dict)
@@ -193,18 +201,21 @@ class BrokerFigures:
     """(kind, ready `true`/`false`) → objects."""
     observed_at: float | None = None
     in_progress_since: float | None = None
-    orphans: int = 0
-    brake_engaged: bool = False
+    deleting_since: Mapping[str, float] = field(default_factory=dict)
+    """Kind → deletionTimestamp of the oldest object that waits to go."""
+    orphans: int | None = None
+    brake_engaged: bool | None = None
     oldest_credential_at: float | None = None
     certificates: Mapping[str, float] = field(default_factory=dict)
-    """Which (`server`, `ca`, `client`) → notAfter."""
+    """Which → notAfter: `management` and `data` (shown by the broker on that plane), `ca`, `client` (the operator's
+    own), `user` (of all BrokerUsers the next to end)."""
 
 
 class Telemetry(Protocol):
     """What the engine counts. No call fails or waits."""
 
     def reconciled(self, kind: str, result: str, seconds: float | None) -> None:
-        """One object went through a pass: `success`, `waiting`, `blocked`, `retry` or `error`.
+        """One object went through a pass, with one of RESULTS: `retry` after a failed call, `error` after a bug.
 
         `seconds` from dirty to status written; None where no status was due.
         """

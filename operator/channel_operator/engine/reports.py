@@ -70,7 +70,8 @@ class Reports:
             return
         status = user_status(state) if manifest.key.kind is Kind.BROKER_USER else channel_status(state)
         await self._events(look, manifest, status)
-        self._context.statuses.want(manifest.key, manifest.uid, status, _result(state))
+        result = _result(state, failed=bool(self._failures(manifest.key)))
+        self._context.statuses.want(manifest.key, manifest.uid, status, result)
 
     def _gather(self, look: Look, manifest: Manifest) -> ObjectState | None:
         key = manifest.key
@@ -289,9 +290,11 @@ def _origin(manifest: Manifest) -> str | None:
     return "Adopted" if record.ownership is Ownership.ADOPTED else "Created"
 
 
-def _result(state: ObjectState) -> str:
+def _result(state: ObjectState, *, failed: bool) -> str:
     if any(p.stalled for p in state.problems):
         return "blocked"
+    if failed:
+        return "retry"
     if state.problems or state.pending is not None:
         return "waiting"
     return "success"

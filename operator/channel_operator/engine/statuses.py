@@ -38,6 +38,10 @@ class Statuses:
         """Note when an object became dirty: the start of its reconcile duration."""
         self._dirty_since.setdefault(key, self._clock.monotonic())
 
+    def failed(self, key: Key) -> None:
+        """Count an error of our own with an object."""
+        self._telemetry.reconciled(key.kind, "error", None)
+
     def want(self, key: Key, uid: str, status: Mapping[str, Any], result: str) -> None:
         """Have a status written; `result` is what the reconcile counts as."""
         manifest = self._store.get(key)

@@ -5,6 +5,7 @@ thousand objects cost nothing between scrapes. Labels name kinds and brokers onl
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics
@@ -13,8 +14,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from channel_operator import __version__
+from channel_operator.api.meta import Kind
 from channel_operator.brokers.base import Recorder
-from channel_operator.engine.ports import BrokerFigures
+from channel_operator.engine.ports import RESULTS, BrokerFigures
 
 __all__ = ["Metrics", "Scrape"]
 
@@ -88,6 +90,9 @@ class Metrics(Collector):
         )
         Info(f"{_PREFIX}build", "The running version.", registry=registry).info({"version": __version__})
         registry.register(self)
+        # A counter that first shows up as 1 was never seen to rise: alerts on errors would miss the first one.
+        for kind, result in product(Kind, RESULTS):
+            self._reconciles.labels(kind, result)
 
     def figures_from(self, source: Figures) -> None:
         """Say where the gauges' values are read at scrape time; `source` must be quick and must not wait."""
@@ -154,6 +159,12 @@ class _Gauges:
         self._up = _gauge("broker_up", "Whether the broker answers, by plane.", "broker", "plane")
         self._depth = _gauge("workqueue_depth", "Objects waiting for a pass.", "broker", "priority")
         self._resources = _gauge("resources", "Objects of the API, by readiness.", "kind", "broker", "ready")
+        self._deleting = _gauge(
+            "deletion_oldest_timestamp_seconds",
+            "Deletion time of the oldest one that waits to go.",
+            "kind",
+            "broker",
+        )
         self._observed = _gauge("broker_observed_timestamp_seconds", "Last full look at the broker.", "broker")
         self._in_progress = _gauge(
             "reconcile_in_progress_start_time_seconds", "Start of the pass that runs now; absent when none.", "broker"
@@ -182,12 +193,14 @@ class _Gauges:
             self._resources.add_metric((kind, broker, ready), count)
         for which, expiry in figures.certificates.items():
             self._certificates.add_metric((broker, which), expiry)
-        self._orphans.add_metric((broker,), figures.orphans)
-        self._brake.add_metric((broker,), float(figures.brake_engaged))
+        for kind, since in figures.deleting_since.items():
+            self._deleting.add_metric((kind, broker), since)
         for family, value in (
+            (self._orphans, figures.orphans),
+            (self._brake, figures.brake_engaged),
             (self._observed, figures.observed_at),
             (self._in_progress, figures.in_progress_since),
             (self._credentials, figures.oldest_credential_at),
         ):
             if value is not None:
-                family.add_metric((broker,), value)
+                family.add_metric((broker,), float(value))

@@ -137,7 +137,7 @@ def connection(**fields: object) -> Connection:
 
 
 def test_tls_verifies_by_default_and_is_off_only_when_told() -> None:
-    context = tls_context(connection())
+    context = tls_context(connection(), list[str]().append)
     assert context is not None
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -148,11 +148,11 @@ def test_tls_verifies_by_default_and_is_off_only_when_told() -> None:
         Secret("pw"),
         "op",
     )
-    assert tls_context(disabled) is None
+    assert tls_context(disabled, list[str]().append) is None
 
 
 def test_unreadable_certificates_are_named_by_their_field() -> None:
     with pytest.raises(Blocked, match=r"spec\.tls\.caRef: the certificates there cannot be read"):
-        tls_context(connection(ca="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"))
+        tls_context(connection(ca="-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"), list[str]().append)
     with pytest.raises(Blocked, match=r"spec\.credentials\.certificateSecretRef"):
-        tls_context(connection(certificate="x", private_key=Secret("y")))
+        tls_context(connection(certificate="x", private_key=Secret("y")), list[str]().append)

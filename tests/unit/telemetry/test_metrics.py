@@ -1,13 +1,13 @@
 """The metrics people build alerts on: their names, types and labels never change by accident."""
 
 import re
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from channel_operator.engine.ports import BrokerFigures
 from channel_operator.telemetry.metrics import Metrics
+from tests.harness.metric_names import documented
 
 FROZEN = {
     "channel_operator_reconcile_total": ("counter", {"kind", "result"}),
@@ -19,6 +19,7 @@ FROZEN = {
     "channel_operator_broker_up": ("gauge", {"broker", "plane"}),
     "channel_operator_broker_observed_timestamp_seconds": ("gauge", {"broker"}),
     "channel_operator_resources": ("gauge", {"kind", "broker", "ready"}),
+    "channel_operator_deletion_oldest_timestamp_seconds": ("gauge", {"kind", "broker"}),
     "channel_operator_drift_detected_total": ("counter", {"broker", "resource"}),
     "channel_operator_drift_corrected_total": ("counter", {"broker", "resource"}),
     "channel_operator_orphans": ("gauge", {"broker"}),
@@ -37,10 +38,11 @@ MAIN = BrokerFigures(
     resources={("Queue", "true"): 7, ("Queue", "false"): 1},
     observed_at=1000.0,
     in_progress_since=1001.0,
+    deleting_since={"Queue": 950.0},
     orphans=2,
     brake_engaged=True,
     oldest_credential_at=900.0,
-    certificates={"server": 5000.0},
+    certificates={"management": 5000.0},
 )
 
 
@@ -72,9 +74,7 @@ def test_names_types_and_labels_are_frozen(metrics: Metrics) -> None:
 
 
 def test_the_page_for_operators_names_every_metric_with_its_type_and_labels_and_no_other() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
-    rows = re.findall(r"^\| `(channel_operator_\w+)` \| (\w+) \|(.*?)\| .+ \|$", page, re.MULTILINE)
-    assert {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows} == FROZEN
+    assert {name: (kind, set(labels)) for name, (kind, labels) in documented().items()} == FROZEN
 
 
 def test_every_metric_says_what_it_is(metrics: Metrics) -> None:
@@ -103,7 +103,11 @@ def test_what_is_not_known_has_no_sample() -> None:
     metrics.figures_from(lambda: [BrokerFigures(broker="messaging/new")])
     text = text_of(metrics)
     assert "channel_operator_broker_observed_timestamp_seconds{" not in text
-    assert 'channel_operator_orphans{broker="messaging/new"} 0.0' in text
+    assert "messaging/new" not in text
+
+
+def test_errors_are_counted_from_zero_so_that_the_first_one_is_a_rise() -> None:
+    assert 'channel_operator_reconcile_total{kind="Queue",result="error"} 0.0' in text_of(Metrics())
 
 
 def test_a_deleted_broker_leaves_no_series(metrics: Metrics) -> None:

@@ -43,6 +43,8 @@ class DataPlane:
         self._address = next(iter(rabbitmq.clients.addresses), None)
         self._rules = AddressRules(connection.allowed_hosts, only=connection.only_allowed_hosts)
         self._recorder = recorder
+        self.certificate: str | None = None
+        """What the broker showed last (PEM)."""
         self._slots = asyncio.Semaphore(_CONNECTIONS)
 
     @property
@@ -116,8 +118,11 @@ class DataPlane:
         finally:
             self._recorder.request(operation, outcome, loop.time() - started)
 
+    def _shown(self, certificate: str) -> None:
+        self.certificate = certificate  # from a thread: one assignment
+
     def _parameters(self, address: str, port: int, host: str) -> Any:
-        context: ssl.SSLContext | None = tls_context(self._connection)
+        context: ssl.SSLContext | None = tls_context(self._connection, self._shown)
         name = self._connection.spec.tls.server_name or host
         password = self._connection.password
         return pika.ConnectionParameters(

@@ -94,6 +94,8 @@ class ManagementClient:
         self._server_name = connection.spec.tls.server_name
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
+        self.certificate: str | None = None
+        """What the broker showed last (PEM)."""
         # The connector's own limit is not fair: whoever has just given a connection back takes it again before those
         # that wait, so under load a call can wait for ever. A semaphore serves in order.
         self._turn = asyncio.Semaphore(_CONNECTIONS)
@@ -111,7 +113,7 @@ class ManagementClient:
             # One of several calls at a time failed and ended this life; the others must not open what nobody closes.
             raise Unreachable(f"{self.where}: the connection was given up")
         if self._session is None:
-            context = tls_context(self._connection)
+            context = tls_context(self._connection, self._shown)
             connector = aiohttp.TCPConnector(
                 limit=0,
                 resolver=CheckingResolver(self._rules),
@@ -128,6 +130,9 @@ class ManagementClient:
                 auto_decompress=True,
             )
         return self._session
+
+    def _shown(self, certificate: str) -> None:
+        self.certificate = certificate
 
     async def close(self) -> None:
         """Close every connection, for good."""

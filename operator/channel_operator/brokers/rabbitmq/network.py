@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -162,8 +162,34 @@ def _load_certificate(context: ssl.SSLContext, certificate: str, private_key: st
         os.close(descriptor)
 
 
-def tls_context(connection: Connection) -> ssl.SSLContext | None:
+def _tell_of_certificates(context: ssl.SSLContext, shown: Callable[[str], None]) -> None:
+    """Have `shown` called with the server's certificate (PEM) after each handshake, on sockets and on asyncio's side.
+
+    Neither aiohttp nor pika hands it out; classes of one's own are what the ssl module has for that.
+    """
+
+    def tell(connection: ssl.SSLObject | ssl.SSLSocket) -> None:
+        if certificate := connection.getpeercert(binary_form=True):
+            shown(ssl.DER_cert_to_PEM_cert(certificate))
+
+    class Object(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            tell(self)
+
+    class Socket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # the library's signature
+            super().do_handshake(block)
+            tell(self)
+
+    context.sslobject_class = Object
+    context.sslsocket_class = Socket
+
+
+def tls_context(connection: Connection, shown: Callable[[str], None]) -> ssl.SSLContext | None:
     """Return the client's side of TLS, None when the Broker has it disabled.
+
+    `shown` is called with the certificate (PEM) that a server shows.
 
     Raises Blocked (CredentialsInvalid) when a certificate or key cannot be used.
     """
@@ -187,4 +213,5 @@ def tls_context(connection: Connection) -> ssl.SSLContext | None:
                 reason=Reason.CREDENTIALS_INVALID,
                 field="spec.credentials.certificateSecretRef",
             ) from None
+    _tell_of_certificates(context, shown)
     return context

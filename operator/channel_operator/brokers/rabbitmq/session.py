@@ -3,7 +3,7 @@
 Decides nothing itself; it joins client, data plane, observation and writing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from channel_operator.brokers.base import Connection, Recorder
 from channel_operator.brokers.rabbitmq.amqp import DataPlane
@@ -47,6 +47,11 @@ class RabbitMQSession:
         except OperatorError as error:
             return str(error)
         return None
+
+    def certificates(self) -> Mapping[str, str]:
+        """See `brokers.base.Session.certificates`."""
+        shown = {"management": self._client.certificate, "data": self._data_plane.certificate}
+        return {plane: certificate for plane, certificate in shown.items() if certificate is not None}
 
     async def observe(self, ids: Collection[ResourceId] | None) -> Observation:
         """See `brokers.base.Session.observe`."""
