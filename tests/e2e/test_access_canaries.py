@@ -4,13 +4,18 @@ import json
 import urllib.request
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.harness.kubeapi import Object
+from tests.harness.metric_names import documented
 from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.harness.world import World
+from tests.lab.promtool import promtool
 
 OWN = "canary-of-a-users-own-password"
 WRONG = "canary-of-a-wrong-administrator-password"
+CERTIFICATES = "channel_operator_certificate_expiry_timestamp_seconds"
 KINDS = ("Broker", "BrokerUser", "Queue", "Topic", "Subscription")
 
 
@@ -67,19 +72,24 @@ def _log_in_with_a_certificate(world: World, site: Site) -> str:
     return certificate.key_pem.splitlines()[1]
 
 
+def _scrape(world: World) -> str:
+    """Return what Prometheus would read."""
+    port = world.operator.metrics_port
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def _said(world: World) -> dict[str, str]:
     """Return everything the operator has said so far, by where."""
     cluster = world.cluster
     objects = [one for kind in KINDS for one in cluster.objects(kind)]
     shown = [{"metadata": {**one["metadata"], "managedFields": None}, "status": one.get("status")} for one in objects]
-    port = world.operator.metrics_port
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        metrics = answer.read().decode()
     return {
         "log": Path(world.operator.log).read_text(errors="replace"),
         "events": json.dumps(cluster.objects("Event")),
         "status and annotations": json.dumps(shown),
-        "metrics": metrics,
+        "metrics": _scrape(world),
         "lease": json.dumps(cluster.get("Lease", world.installation.namespace, "channel-operator-0")),
         "annotations of Secrets": json.dumps([one["metadata"].get("annotations") for one in cluster.objects("Secret")]),
     }
@@ -94,3 +104,16 @@ def test_no_secret_comes_out_anywhere(world: World, site: Site) -> None:
         for secret in secrets:
             assert secret not in text, f"a secret came out in {where}"
             assert json.dumps(secret)[1:-1] not in text, f"a secret came out in {where}"
+
+
+def test_promtool_finds_nothing_wrong_with_what_prometheus_reads(world: World, site: Site) -> None:
+    site.cluster.apply(site.queue(site.namespace("shop"), "orders"))
+    world.look(site)
+    text = _scrape(world)
+    promtool("check", "metrics", text=text)
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    named = {f"{name}_total" if one.type == "counter" else name for name, one in families.items()}
+    assert named == set(documented())
+    ends = [one.labels for one in families[CERTIFICATES].samples if one.labels["broker"] == f"{site.home}/main"]
+    assert {labels["which"] for labels in ends} == {"management", "data", "ca"}
+    assert {sample.labels["verb"] for sample in families["channel_operator_kube_request"].samples} >= {"list", "patch"}

@@ -7,6 +7,7 @@ from typing import Self
 
 from tests.lab.binaries import ensure
 from tests.lab.kubernetes import ControlPlane
+from tests.lab.promtool import promtool_path
 from tests.lab.rabbitmq import RabbitMQ
 from tests.lab.rabbitmq_install import Version, install
 from tests.lab.tls import CertificateAuthority
@@ -18,6 +19,7 @@ _LOOK = 0.1
 def build() -> None:
     """Make everything the lab runs, both RabbitMQ versions included, so that starting takes seconds."""
     ensure()
+    promtool_path()
     install("current")
     install("previous")
 
