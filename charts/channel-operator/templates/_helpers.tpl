@@ -108,3 +108,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
+
+{{- /* Whether an object of the Prometheus operator is rendered: asked for, and its API is there or need not be. */ -}}
+{{- define "channel-operator.rendersMonitoring" -}}
+{{- $mode := .root.Values.metrics.renderMode -}}
+{{- $there := .root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- if not .create -}}
+false
+{{- else if or $there (eq $mode "always") -}}
+true
+{{- else if eq $mode "fail" -}}
+{{- fail (printf "%s.create: the cluster has no API monitoring.coreos.com/v1; install the Prometheus operator first, or set metrics.renderMode to skip or always" .what) -}}
+{{- else -}}
+false
+{{- end -}}
+{{- end -}}
