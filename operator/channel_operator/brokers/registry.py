@@ -1,19 +1,20 @@
 """Which driver serves which kind of broker, and what each honours: the one place that knows all of them."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.api.manifest import SPECS
 from channel_operator.api.schema import Model, alias
 from channel_operator.brokers.base import Connection, Driver, FieldSupport, Recorder, Session
+from channel_operator.brokers.rabbitmq import roundtrip
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.brokers.rabbitmq.fields import field_support
 from channel_operator.brokers.rabbitmq.session import RabbitMQSession
 from channel_operator.brokers.rabbitmq.site import MAX_POLICIES
 
-__all__ = ["create_driver", "field_table", "open_session"]
+__all__ = ["create_driver", "field_table", "open_session", "round_trip"]
 
 
 def create_driver(spec: BrokerSpec, operator_id: str, max_policies: int = MAX_POLICIES) -> Driver | None:
@@ -28,6 +29,17 @@ def open_session(connection: Connection, recorder: Recorder) -> Session:
     if connection.spec.rabbitmq is None:
         raise ValueError("there is no driver for this kind of broker")
     return RabbitMQSession(connection, recorder)
+
+
+def round_trip(binding: Mapping[str, str], text: str, seconds: float) -> None:
+    """Send one message with a binding Secret's entries and receive it back, as an application would, over TLS.
+
+    The user is the only producer and consumer of one empty Queue. Blocks; each step may take so many seconds. Raises
+    OperatorError with what went wrong.
+    """
+    if binding.get("type") != "rabbitmq":
+        raise ValueError("there is no driver for this kind of broker")
+    roundtrip.round_trip(binding, text, seconds)
 
 
 def field_table() -> list[FieldSupport]:

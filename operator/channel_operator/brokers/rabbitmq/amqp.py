@@ -20,7 +20,7 @@ from channel_operator.brokers.rabbitmq.messages import Count
 from channel_operator.brokers.rabbitmq.network import AddressRules, resolve, tls_context
 from channel_operator.errors import Retry, Unreachable
 
-__all__ = ["DataPlane"]
+__all__ = ["DataPlane", "use", "words"]
 
 _SECONDS: Final = 4.0
 _HEARTBEAT: Final = 3  # seconds; pika gives a silent connection up 5 s later
@@ -105,12 +105,12 @@ class DataPlane:
             # pika has no time limit for opening a channel: the heartbeat ends the thread, this ends the waiting.
             async with asyncio.timeout(3 * _SECONDS):
                 async with self._slots:
-                    result = await _in_thread(lambda: _use(parameters, action))
+                    result = await _in_thread(lambda: use(parameters, action))
             outcome = "ok"
         except (pika.exceptions.UnroutableError, pika.exceptions.NackError):
             raise
         except pika.exceptions.AMQPError as error:
-            raise Unreachable(f"{where}: {_words(error, self._connection.username, self._vhost)}") from None
+            raise Unreachable(f"{where}: {words(error, self._connection.username, self._vhost)}") from None
         except OSError as error:
             raise failures.from_exception(error, where) from None
         else:
@@ -181,7 +181,7 @@ def _nothing(_channel: Any) -> None:
     """Do nothing: an open channel is all the probe wants."""
 
 
-def _use(parameters: Any, action: Callable[[Any], _T]) -> _T:
+def use(parameters: Any, action: Callable[[Any], _T]) -> _T:
     """Open, act, close; runs in a thread. pika wraps what it meets in exceptions that differ by stage."""
     try:
         with _opened(parameters) as connection:
@@ -211,7 +211,8 @@ def _nested(error: BaseException) -> Iterator[BaseException]:
             pending += current
 
 
-def _words(error: BaseException, username: str, vhost: str) -> str:
+def words(error: BaseException, username: str, vhost: str) -> str:
+    """Return what a failed login or a broken connection means to the user."""
     for one in _nested(error):
         if isinstance(one, pika.exceptions.ProbableAuthenticationError | pika.exceptions.AuthenticationError):
             return f'refused the login of user "{username}"; correct the Secret with the credentials'
