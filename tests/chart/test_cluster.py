@@ -1,23 +1,27 @@
-"""The chart on a real API server: admission, install, upgrade, uninstall, and what the rights amount to."""
+"""The chart on a real API server: what it takes of it, admission, and what the rights amount to.
+
+The life of an installation, with a broker behind it, is told in test_installed.py.
+"""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.conftest import CHART, Manifest, Render, pick, run_helm
+from tests.chart.conftest import CHART, Manifest, Render, helm_on, pasted, pick
+from tests.chart.switches import SWITCHES
 from tests.lab.errors import LabError
 from tests.lab.kubernetes import ControlPlane
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 KINDS = ("brokers", "brokerusers", "queues", "topics", "subscriptions")
+FOREIGN = "monitoring.coreos.com/"
+"""Kinds that another project brings to a cluster."""
 SUBJECT = "system:serviceaccount:{namespace}:demo-channel-operator"
-
-
-def _helm(cluster: ControlPlane, *arguments: str | Path) -> str:
-    return run_helm(*arguments, f"--kubeconfig={cluster.kubeconfig}")
 
 
 def _may(cluster: ControlPlane, verb: str, resource: str, *, release: str, namespace: str = "") -> bool:
@@ -37,23 +41,7 @@ def _namespace(cluster: ControlPlane, name: str) -> None:
 
 def _dry_run(cluster: ControlPlane, manifests: list[Manifest]) -> str:
     text = yaml.safe_dump_all(manifests)
-    return cluster.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
-
-
-@pytest.fixture(scope="session")
-def restricted(cluster: ControlPlane) -> str:
-    """Return a namespace that admits only pods of the restricted Pod Security Standard."""
-    cluster.kubectl("create", "namespace", "restricted")
-    cluster.kubectl("label", "namespace", "restricted", "pod-security.kubernetes.io/enforce=restricted")
-    return "restricted"
-
-
-@pytest.fixture(scope="session")
-def everywhere(cluster: ControlPlane, restricted: str) -> Iterator[str]:
-    """Return the namespace of a release that works in all namespaces, CRDs included."""
-    _helm(cluster, "install", "demo", CHART, f"--namespace={restricted}")
-    yield restricted
-    _helm(cluster, "uninstall", "demo", f"--namespace={restricted}")
+    return cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", stdin=text)
 
 
 @pytest.fixture(scope="session")
@@ -63,28 +51,61 @@ def listed(cluster: ControlPlane, everywhere: str) -> str:
     for namespace in ("shop", "elsewhere", "listed"):
         _namespace(cluster, namespace)
     values = ["--set=watch.namespaces={shop}", "--set=crds.install=false", "--set=rbac.aggregate=false"]
-    _helm(cluster, "install", "demo", CHART, "--namespace=listed", *values)
+    helm_on(cluster, "install", "demo", CHART, "--namespace=listed", *values)
     return "listed"
 
 
-def test_the_api_server_takes_every_manifest(cluster: ControlPlane, render: Render, everywhere: str) -> None:
-    assert everywhere  # the namespace of the dry run must exist, and so must the kinds
-    _namespace(cluster, "ops")
-    manifests = render({"extraEnv": [{"name": "A", "value": "b"}]})
+@pytest.mark.parametrize("values", SWITCHES.values(), ids=SWITCHES)
+def test_the_api_server_takes_every_manifest(
+    cluster: ControlPlane, render: Render, everywhere: str, values: dict[str, Any]
+) -> None:
+    assert everywhere  # the kinds must exist, and so must the namespaces of the dry run
+    for namespace in ("ops", "shop", "billing"):
+        _namespace(cluster, namespace)
+    manifests = [one for one in render(values) if not one["apiVersion"].startswith(FOREIGN)]
     applied = _dry_run(cluster, manifests)
     assert applied.count("serverside-applied") == len(manifests)
 
 
-def test_the_operators_pod_is_admitted_under_the_restricted_standard(
-    cluster: ControlPlane, render: Render, everywhere: str
+Change = Callable[[Manifest, Manifest], object]
+
+UNRESTRICTED: dict[str, Change] = {
+    "unrestricted capabilities": lambda _, container: container["securityContext"].pop("capabilities"),
+    "allowPrivilegeEscalation != false": lambda _, container: container["securityContext"].pop(
+        "allowPrivilegeEscalation"
+    ),
+    "runAsNonRoot != true": lambda pod, _: pod["securityContext"].update(runAsNonRoot=False),
+    "runAsUser=0": lambda pod, _: pod["securityContext"].update(runAsUser=0),
+    "seccompProfile": lambda pod, _: pod["securityContext"].pop("seccompProfile"),
+    "restricted volume types": lambda pod, _: pod["volumes"].append({"name": "h", "hostPath": {"path": "/etc"}}),
+    "host namespaces": lambda pod, _: pod.update(hostNetwork=True),
+    "privileged": lambda _, container: container["securityContext"].update(privileged=True),
+}
+
+
+def _pod(manifests: list[Manifest], kind: str, namespace: str) -> Manifest:
+    metadata = {"name": "p", "namespace": namespace}
+    spec = pick(manifests, kind)["spec"]["template"]["spec"]
+    # The account of the test is there only while it runs.
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**spec, "serviceAccountName": "default"}}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+@pytest.mark.parametrize("switches", ["pods", "test"])
+def test_the_pods_are_admitted_under_the_restricted_standard(
+    cluster: ControlPlane, render: Render, everywhere: str, switches: str, kind: str
 ) -> None:
-    template = pick(render(), "Deployment")["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": everywhere}} | {
-        "spec": template["spec"]
-    }
-    assert "pod/p serverside-applied" in _dry_run(cluster, [pod])
-    del template["spec"]["containers"][0]["securityContext"]["capabilities"]
-    with pytest.raises(LabError, match="unrestricted capabilities"):
+    values = {**SWITCHES[switches], "test": SWITCHES["test"]["test"], "priorityClassName": ""}
+    assert "pod/p serverside-applied" in _dry_run(cluster, [_pod(render(values), kind, everywhere)])
+
+
+@pytest.mark.parametrize("complaint", UNRESTRICTED)
+def test_a_pod_that_asked_for_more_would_be_refused(
+    cluster: ControlPlane, render: Render, everywhere: str, complaint: str
+) -> None:
+    pod = _pod(render(), "Deployment", everywhere)
+    UNRESTRICTED[complaint](pod["spec"], pod["spec"]["containers"][0])
+    with pytest.raises(LabError, match=re.escape(complaint)):
         _dry_run(cluster, [pod])
 
 
@@ -99,13 +120,14 @@ def test_the_examples_are_accepted_once_the_chart_is_installed(cluster: ControlP
 
 
 def test_the_notes_can_be_pasted(cluster: ControlPlane, everywhere: str) -> None:
-    notes = _helm(cluster, "get", "notes", "demo", f"--namespace={everywhere}")
-    lines = [line[2:] for line in notes.splitlines() if line.startswith("  ") and "kubectl" not in line]
-    blocks = "\n".join(lines).replace("\napiVersion", "\n---\napiVersion")
-    _namespace(cluster, "messaging")
-    manifests = [one for one in yaml.safe_load_all(blocks) if one]
-    assert [one["kind"] for one in manifests][-4:] == ["Broker", "BrokerUser", "BrokerUser", "Queue"]
-    assert _dry_run(cluster, manifests).count("serverside-applied") == len(manifests)
+    notes = helm_on(cluster, "get", "notes", "demo", f"--namespace={everywhere}")
+    manifests = pasted(notes)
+    kinds = [one["kind"] for one in manifests]
+    assert kinds == ["Namespace", "Secret", "Broker", "Namespace", "Namespace", "BrokerUser", "BrokerUser", "Queue"]
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+    for command in re.findall(r"^  kubectl (get .+)$", notes, re.MULTILINE):
+        assert cluster.kubectl(*command.split()).strip()
+    assert "invoices" in cluster.kubectl("get", "channels", "-n", "billing")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,28 +178,3 @@ def test_a_tenant_with_edit_writes_channels_and_no_brokers(cluster: ControlPlane
     ours = [rule for rule in rules if "channel-operator.dev" in rule["apiGroups"]]
     written = {resource for rule in ours if "create" in rule["verbs"] for resource in rule["resources"]}
     assert written == {"brokerusers", "queues", "topics", "subscriptions"}
-
-
-def test_uninstalling_keeps_crds_and_what_users_wrote(tmp_path: Path) -> None:
-    """In a cluster of its own, because it takes the chart away."""
-    own = ControlPlane(tmp_path / "own", fsync=False)
-    own.start()
-    try:
-        _helm(own, "install", "demo", CHART, "--namespace=ops", "--create-namespace")
-        own.kubectl("wait", "--for=condition=Established", "crd/queues.channel-operator.dev", "--timeout=30s")
-        own.kubectl("create", "namespace", "shop")
-        own.kubectl("create", "namespace", "billing")
-        own.kubectl("apply", "-f", str(EXAMPLES / "single-receiver" / "channels.yaml"))
-        _helm(own, "upgrade", "demo", CHART, "--namespace=ops", "--set=replicaCount=1")
-        assert own.kubectl("get", "deploy", "-n", "ops", "-o", "jsonpath={.items[*].spec.replicas}") == "1"
-        _helm(own, "uninstall", "demo", "--namespace=ops")
-        assert own.kubectl("get", "deploy,sa,role,rolebinding", "-n", "ops", "-o", "name").split() == [
-            "serviceaccount/default"
-        ]
-        assert own.kubectl("get", "queues.channel-operator.dev", "-A", "-o", "name").split() == [
-            "queue.channel-operator.dev/invoices"
-        ]
-        _helm(own, "install", "demo", CHART, "--namespace=ops")
-        assert own.kubectl("get", "queues.channel-operator.dev", "-n", "billing", "-o", "name").strip()
-    finally:
-        own.stop()

@@ -81,10 +81,14 @@ def test_yaml_in_a_text_fits_the_crds(path: Path) -> None:
         _check_manifests(block)
 
 
-def test_the_manifests_in_the_charts_notes_fit_the_crds() -> None:
-    notes = (CHART / "templates" / "NOTES.txt").read_text()
-    indented = "\n".join(line[2:] for line in notes.splitlines() if line.startswith("  ") and "kubectl" not in line)
-    assert _check_manifests(indented.replace("\napiVersion", "\n---\napiVersion")) == 4
+def test_the_charts_notes_say_what_the_readme_says() -> None:
+    notes, readme = (CHART / "templates" / "NOTES.txt").read_text(), (ROOT / "README.md").read_text()
+    printed = re.findall(r'\.Files\.Get "files/([\w.]+)"', notes)
+    assert printed == ["broker.yaml", "namespaces.yaml", "channels.yaml"]
+    assert "`Broker`](examples/broker.yaml)" in readme
+    commands = re.findall(r"^  (kubectl get .+)$", notes, re.MULTILINE)
+    assert commands
+    assert [command for command in commands if command not in readme] == []
 
 
 def test_the_readme_shows_the_first_example() -> None:

@@ -123,3 +123,52 @@ true
 false
 {{- end -}}
 {{- end -}}
+
+{{- /* The restricted Pod Security Standard. Not a value: nothing the operator does needs more. */ -}}
+{{- define "channel-operator.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "channel-operator.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "channel-operator.testName" -}}
+{{ include "channel-operator.fullname" . }}-test
+{{- end -}}
+
+{{- /* Not those of the operator's pods: no Service, budget or NetworkPolicy of theirs means the test. */ -}}
+{{- define "channel-operator.testLabels" -}}
+app.kubernetes.io/name: {{ include "channel-operator.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "channel-operator.testRights" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end -}}
+
+{{- /* Constraints without a labelSelector mean the operator's own pods. */ -}}
+{{- define "channel-operator.spread" -}}
+{{- range .Values.topologySpreadConstraints }}
+- {{- omit . "labelSelector" | toYaml | nindent 2 }}
+  labelSelector:
+    {{- if .labelSelector }}
+    {{- toYaml .labelSelector | nindent 4 }}
+    {{- else }}
+    matchLabels: {{- include "channel-operator.selectorLabels" $ | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- end -}}
