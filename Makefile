@@ -38,8 +38,12 @@ e2e: ## the tests with real servers only
 	@venv=$(VENV) && "$$venv/bin/python" -m tests.lab build && "$$venv/bin/python" -m pytest tests/kube tests/contract tests/chart tests/e2e
 
 .PHONY: generate
-generate: ## write crds/, the chart's copies, docs/api.md, docs/fields.md from the code
+generate: ## write crds/, what the chart holds of them, docs/api.md, docs/fields.md and tables from the code
 	@venv=$(VENV) && "$$venv/bin/python" -m hack.generate
+
+.PHONY: manifests
+manifests: ## write build/channel-operator.yaml from the chart, to install without Helm (ARGS="--set ...": values)
+	@venv=$(VENV) && "$$venv/bin/python" -m hack.manifests --output build/channel-operator.yaml $(ARGS)
 
 .PHONY: format
 format: ## format the code

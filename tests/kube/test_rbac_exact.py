@@ -30,6 +30,8 @@ class Trail(NamedTuple):
     used: set[Right]
     forbidden: set[tuple[Right, str]]
     """What the API server refused, with the object's name."""
+    namespaces: set[str]
+    """Where it asked for something; empty = in all at once."""
 
 
 def _granted(world: World, installation: Installation) -> set[Right]:
@@ -53,6 +55,7 @@ def _trail(world: World, installation: Installation) -> Trail:
     user = f"system:serviceaccount:{installation.namespace}:{installation.service_account}"
     used: set[Right] = set()
     forbidden: set[tuple[Right, str]] = set()
+    namespaces: set[str] = set()
     for line in world.control_plane.audit_log.read_text().splitlines():
         entry = json.loads(line)
         ref = entry.get("objectRef") or {}
@@ -61,9 +64,10 @@ def _trail(world: World, installation: Installation) -> Trail:
         resource = ref["resource"] + (f"/{ref['subresource']}" if "subresource" in ref else "")
         right = (ref.get("apiGroup", ""), resource, entry["verb"])
         used.add(right)
+        namespaces.add(ref.get("namespace", ""))
         if (entry.get("responseStatus") or {}).get("code") == 403:
             forbidden.add((right, ref.get("name", "")))
-    return Trail(_granted(world, installation), used, forbidden)
+    return Trail(_granted(world, installation), used, forbidden, namespaces)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +200,20 @@ def test_installed_for_listed_namespaces_it_meets_the_one_refusal_it_knows_how_t
     # Without a right on kube-system, its own namespace gives the operator its id.
     assert listed.forbidden == {(("", "namespaces", "get"), "kube-system")}
     assert listed.used <= listed.granted
+
+
+def test_installed_for_listed_namespaces_it_asks_for_nothing_elsewhere(world: World, listed: Trail) -> None:
+    homes = {one["metadata"]["namespace"] for one in world.cluster.objects("Broker")}
+    assert homes - set(LISTED), "there is a Broker elsewhere that it could have asked for"
+    assert listed.namespaces == {*LISTED, "limited", "kube-system"}
+
+
+def test_installed_for_listed_namespaces_no_cluster_wide_binding_names_it(world: World, listed: Trail) -> None:
+    assert listed.used
+    found = json.loads(world.cluster.kubectl("get", "clusterrolebindings", "-o", "json"))["items"]
+    subjects = {(one.get("namespace"), one["name"]) for item in found for one in item.get("subjects", ())}
+    assert ("channel-operator", "channel-operator") in subjects  # that of the other installation
+    assert not {namespace for namespace, _ in subjects} & {"limited"}
 
 
 def test_installed_for_listed_namespaces_it_uses_every_right_it_has(listed: Trail) -> None:
