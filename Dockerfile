@@ -1,9 +1,11 @@
 # The operator's image: numeric user, no shell needed, nothing written at run time but /tmp.
-# Reproducible: pin BASE by digest and set SOURCE_DATE_EPOCH, and two builds of one commit are equal
-# (with BuildKit: --output type=image,rewrite-timestamp=true).
+# Reproducible: pin BASE by digest, and two builds of one commit are equal (`make image` sets SOURCE_DATE_EPOCH; with
+# BuildKit add --output type=image,rewrite-timestamp=true).
+# BASE needs Python 3.11 or newer as `python`; BUILD_BASE the same version, and pip.
 ARG BASE=python:3.12-slim-bookworm
+ARG BUILD_BASE=${BASE}
 
-FROM ${BASE} AS build
+FROM ${BUILD_BASE} AS build
 ARG SOURCE_DATE_EPOCH=0
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PYTHONHASHSEED=0
 WORKDIR /build
@@ -20,13 +22,17 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash /app \
  && find /app -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH}" {} +
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="channel-operator" \
       org.opencontainers.image.description="Message channels as Kubernetes resources on RabbitMQ" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# What the base brings with the rights of its owner (su, mount, passwd): nothing here may become another user.
+RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 ENV PYTHONPATH=/app:/app/lib PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 COPY --from=build /app /app
 WORKDIR /app

@@ -62,9 +62,12 @@ lab-down: ## stop the lab
 	@venv=$(VENV) && "$$venv/bin/python" -m tests.lab down
 
 .PHONY: image
-image: ## build the container image (needs docker or podman)
-	@tool=$$(command -v docker || command -v podman) || { echo "docker or podman is needed to build the image" >&2; exit 1; }; \
-	  "$$tool" build -t channel-operator:dev .
+image: ## build the container image, tell its size and contents (needs docker or podman; ARGS="--build-arg=BASE=...")
+	@venv=$(VENV) && "$$venv/bin/python" -m hack.image $(ARGS)
+
+.PHONY: kind-demo
+kind-demo: ## a local cluster with kind: image, chart, a RabbitMQ in it, the examples (needs kind, kubectl, helm, docker or podman)
+	@hack/kind-demo
 
 .PHONY: lock
 lock: ## renew requirements/*.txt from requirements/*.in (needs uv)

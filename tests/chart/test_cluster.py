@@ -119,6 +119,15 @@ def test_the_examples_are_accepted_once_the_chart_is_installed(cluster: ControlP
     assert _dry_run(cluster, manifests).count("serverside-applied") == len(manifests)
 
 
+def test_the_manifests_of_the_local_cluster_are_accepted(cluster: ControlPlane, everywhere: str) -> None:
+    assert everywhere
+    _namespace(cluster, "messaging")
+    files = sorted((EXAMPLES.parent / "hack" / "kind").glob("*.yaml"))
+    manifests = [document for path in files for document in yaml.safe_load_all(path.read_text())]
+    assert len(manifests) == 4
+    assert _dry_run(cluster, manifests).count("serverside-applied") == len(manifests)
+
+
 def test_the_notes_can_be_pasted(cluster: ControlPlane, everywhere: str) -> None:
     notes = helm_on(cluster, "get", "notes", "demo", f"--namespace={everywhere}")
     manifests = pasted(notes)
