@@ -5,6 +5,7 @@ Decides nothing about channels. Store first, then watch, then lead; whichever pa
 
 import asyncio
 import gc
+import importlib
 import os
 import secrets
 import signal
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -42,6 +43,9 @@ from channel_operator.telemetry import logs
 from channel_operator.telemetry.metrics import Metrics
 from channel_operator.telemetry.probes import Health, LoopLag, ProbeServer
 from channel_operator.telemetry.redaction import Redactor
+
+if TYPE_CHECKING:
+    from channel_operator.telemetry.otlp import OpenTelemetry
 
 __all__ = ["run"]
 
@@ -78,6 +82,14 @@ def _spare_the_collector() -> None:
     gc.freeze()
 
 
+def _tracer(endpoint: str | None, identity: str) -> "OpenTelemetry | None":
+    if endpoint is None:
+        return None
+    otlp = importlib.import_module("channel_operator.telemetry.otlp")  # large, and seldom asked for
+    tracer: OpenTelemetry = otlp.to_endpoint(endpoint, identity)
+    return tracer
+
+
 class _Operator:
     """All parts of one process."""
 
@@ -86,12 +98,13 @@ class _Operator:
         self.settings = settings
         self.credentials = credentials
         self.clock = SystemClock()
-        self.metrics = Metrics()
+        self.identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self.tracer = _tracer(settings.tracing_endpoint, self.identity)
+        self.metrics = Metrics(self.tracer)
         self.metrics.figures_from(self._figures)
         self.client = KubeClient(credentials, self.metrics)
         # Renewing the Lease never queues behind anything else.
         self.lease_client = KubeClient(credentials, self.metrics)
-        self.identity = settings.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self.events = EventPoster(self.client, self.clock, instance=self.identity)
         self.writer = Writer(self.client, self.events, settings.namespaces)
         self.store = Store()
@@ -198,6 +211,8 @@ class _Operator:
 
     async def close(self) -> None:
         """Close what is open."""
+        if self.tracer is not None:
+            await self.tracer.close()
         await self.probes.close()
         await self.lease_client.close()
         await self.client.close()

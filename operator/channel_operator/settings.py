@@ -76,6 +76,14 @@ def _address(text: str) -> Address:
     return Address(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104  # ":9090" means everywhere, as usual
 
 
+def _url(text: str) -> str:
+    if "@" in text:
+        raise ValueError("must hold no credentials: set OTEL_EXPORTER_OTLP_HEADERS from a Secret")
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError(f"{text!r} is not a URL such as http://collector:4318/v1/traces")
+    return text
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(f"{text!r} is neither true nor false")
@@ -145,6 +153,9 @@ class Settings:
     log_format: str = _option("json", _one_of("json", "text"), "json, or text for terminals")
     log_level: str = _option(
         "info", _one_of("debug", "info", "warning", "error"), "least level that is logged: debug, info, warning, error"
+    )
+    tracing_endpoint: str | None = _option(
+        None, _url, "URL that traces are sent to by OTLP over HTTP, as http://collector:4318/v1/traces; default none"
     )
     kubeconfig: Path | None = _option(  # noqa: RUF009  # the same
         None, Path, "kubeconfig to use; default KUBECONFIG, else the pod's ServiceAccount, else ~/.kube/config"

@@ -41,6 +41,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
             "operatorId": "blue",
             "allowedBrokerHosts": ["*", "127.0.0.1"],
             "maxPolicies": 7,
+            "tracingEndpoint": "http://collector:4318/v1/traces",
         },
         "metrics": {"port": 1234, "service": {"annotations": {"prometheus.io/scrape": "true"}}},
         "health": {"port": 1235},

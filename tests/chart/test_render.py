@@ -161,6 +161,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
         "operatorId": "blue",
         "allowedBrokerHosts": ["*", "127.0.0.1"],
         "maxPolicies": 7,
+        "tracingEndpoint": "http://collector:4318/v1/traces",
     }
     environment = _environment(render({"operator": settings, "metrics": {"port": 1234}, "health": {"port": 1235}}))
     assert (
@@ -171,6 +172,7 @@ def test_settings_reach_the_operator(render: Render) -> None:
             "CHANNEL_OPERATOR_OPERATOR_ID": "blue",
             "CHANNEL_OPERATOR_ALLOWED_BROKER_HOSTS": "*,127.0.0.1",
             "CHANNEL_OPERATOR_MAX_POLICIES": "7",
+            "CHANNEL_OPERATOR_TRACING_ENDPOINT": "http://collector:4318/v1/traces",
             "CHANNEL_OPERATOR_METRICS_ADDRESS": "0.0.0.0:1234",
             "CHANNEL_OPERATOR_HEALTH_ADDRESS": "0.0.0.0:1235",
         }.items()

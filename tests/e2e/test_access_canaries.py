@@ -1,17 +1,20 @@
-"""Secrets that can be recognised, planted everywhere: none comes out in a log, an Event, a status or a metric."""
+"""Secrets that can be recognised, planted everywhere: none comes out in logs, Events, status, metrics or traces."""
 
 import json
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.harness.collector import Collector
 from tests.harness.kubeapi import Object
 from tests.harness.metric_names import documented
 from tests.harness.site import Site
 from tests.harness.waiting import wait_until
 from tests.harness.world import World
 from tests.lab.promtool import promtool
+from tests.lab.tls import CertificateAuthority
 
 OWN = "canary-of-a-users-own-password"
 WRONG = "canary-of-a-wrong-administrator-password"
@@ -24,9 +27,10 @@ def _secret(namespace: str, name: str, **entries: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": entries}
 
 
-def _live_dangerously(world: World, site: Site) -> set[str]:
+def _live_dangerously(world: World, site: Site, ca: CertificateAuthority) -> set[str]:
     """Make passwords of every kind and have things go wrong with each; return them."""
     shop = site.namespace("shop")
+    by_certificate = ca.issue(f"{shop}.by-certificate")
     site.cluster.apply(
         _secret(shop, "own", password=OWN),
         _secret(site.home, "wrong", username=world.rabbitmq.admin_user, password=WRONG),
@@ -34,10 +38,18 @@ def _live_dangerously(world: World, site: Site) -> set[str]:
         site.user(shop, "own", passwordSecretRef={"name": "own"}),
         site.queue(shop, "orders", producers=[{"name": "generated"}], consumers=[{"name": "own"}, {"name": "nobody"}]),
         site.queue(shop, "refused", rabbitmq={"maxPriority": 5}),
+        site.queue(shop, "watched", managementPolicy="Observe", consumers=[{"name": "own"}]),
+        _secret(shop, "certificate", **{"tls.crt": by_certificate.cert_pem, "tls.key": by_certificate.key_pem}),
+        site.user(
+            shop,
+            "by-certificate",
+            authentication={"type": "TLS", "certificateSecretRef": {"name": "certificate"}},
+        ),
     )
-    for name in ("generated", "own"):
+    for name in ("generated", "own", "by-certificate"):
         site.cluster.wait_ready("BrokerUser", shop, name)
     site.cluster.wait_ready("Queue", shop, "orders")
+    site.cluster.wait_for("Queue", shop, "watched", _is_planned, "it says what would change")
     wrong = site.broker(credentials={"passwordSecretRef": {"name": "wrong"}})
     site.cluster.apply({**wrong, "metadata": {**wrong["metadata"], "name": "wrong"}})
     site.cluster.wait_reason("Broker", site.home, "wrong", "CredentialsInvalid")
@@ -50,14 +62,18 @@ def _live_dangerously(world: World, site: Site) -> set[str]:
     for name in ("generated", "own"):
         site.cluster.look_now(shop, name, kind="BrokerUser")
     wait_until(lambda: site.binding(shop, "own")["password"] == f"{OWN}-second", "the new password is used")
+    site.cluster.annotate("BrokerUser", shop, "generated", {"channel-operator.dev/rotate": "now"})
+    wait_until(lambda: site.binding(shop, "generated")["password"] != generated, "there is another password")
     world.look(site)
     hashes = {one["password_hash"] for one in site.rabbit("GET", "/api/users") if one["password_hash"]}
-    return {OWN, WRONG, generated, world.rabbitmq.admin_password, *hashes, _log_in_with_a_certificate(world, site)}
+    passwords = {OWN, WRONG, generated, site.binding(shop, "generated")["password"], world.rabbitmq.admin_password}
+    keys = {by_certificate.key_pem.splitlines()[1], _log_in_with_a_certificate(world, site, ca)}
+    return {*passwords, *hashes, *keys}
 
 
-def _log_in_with_a_certificate(world: World, site: Site) -> str:
+def _log_in_with_a_certificate(world: World, site: Site, ca: CertificateAuthority) -> str:
     """Give the Broker a client certificate and return a line of its private key."""
-    certificate = world.lab.ca.issue("operator")
+    certificate = ca.issue("operator")
     site.cluster.apply(
         _secret(site.home, "certificate", **{"tls.crt": certificate.cert_pem, "tls.key": certificate.key_pem}),
         site.broker(
@@ -70,6 +86,10 @@ def _log_in_with_a_certificate(world: World, site: Site) -> str:
     site.cluster.wait_ready("Broker", site.home, "main")
     world.look(site)
     return certificate.key_pem.splitlines()[1]
+
+
+def _is_planned(found: Object) -> bool:
+    return bool(found.get("status", {}).get("plan"))
 
 
 def _scrape(world: World) -> str:
@@ -95,11 +115,20 @@ def _said(world: World) -> dict[str, str]:
     }
 
 
-def test_no_secret_comes_out_anywhere(world: World, site: Site) -> None:
-    secrets = _live_dangerously(world, site)
-    assert len(secrets) >= 5
-    said = _said(world)
+def test_no_secret_comes_out_anywhere(world: World, make_world: Callable[..., World]) -> None:
+    with Collector() as collector:
+        settings = {"log_level": "debug", "tracing_endpoint": collector.url}
+        talkative = make_world(rabbitmq=world.rabbitmq, settings=settings)
+        secrets = _live_dangerously(talkative, talkative.site(), world.lab.ca)
+        assert len(secrets) >= 8
+        said = _said(talkative)
+        talkative.operator.stop()
+        # Whatever was left is sent at the end.
+        said |= {"log": Path(talkative.operator.log).read_text(errors="replace"), "traces": collector.text()}
+        assert collector.names() >= {"connect", "pass", "observe", "resolve", "diff", "apply", "report", "put_user"}
     assert all(said.values())
+    assert '"level": "debug"' in said["log"]
+    assert '"plan"' in said["status and annotations"]
     for where, text in said.items():
         for secret in secrets:
             assert secret not in text, f"a secret came out in {where}"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 
 from channel_operator.api.broker import BrokerSpec
 from channel_operator.brokers.base import Driver, NoRecorder, Recorder
@@ -10,7 +11,9 @@ from channel_operator.brokers.fake import FakeBroker, FakeSession
 from channel_operator.brokers.rabbitmq.compile import RabbitMQDriver
 from channel_operator.core.accepted import Compiled, Resolved
 from channel_operator.core.model import Capabilities, Change, Outcome, ResourceId
+from channel_operator.engine.ports import Attribute
 from channel_operator.errors import OperatorError
+from channel_operator.telemetry.tracing import NoTracer
 
 __all__ = ["ChoosySession", "Counts", "FlawedDriver"]
 
@@ -34,6 +37,9 @@ class Counts:
     def drift_corrected(self, broker: str, resource: str, count: int = 1) -> None:
         assert broker
         self.corrected[resource] += count
+
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+        return NoTracer().span(name, **attributes)
 
     def leading(self, leader: bool) -> None:
         del leader

@@ -68,6 +68,16 @@ def test_listed_broker_hosts_are_the_only_ones_unless_a_star_is_among_them() -> 
         ([], {"LEASE_DURATION": "0s"}, "CHANNEL_OPERATOR_LEASE_DURATION: must be longer than zero"),
         ([], {"LOG_FORMAT": "xml"}, "CHANNEL_OPERATOR_LOG_FORMAT: 'xml' is none of json, text"),
         ([], {"LEADER_ELECTION": "no"}, "CHANNEL_OPERATOR_LEADER_ELECTION: 'no' is neither true nor false"),
+        (
+            ["--tracing-endpoint=collector:4318"],
+            {},
+            "--tracing-endpoint: 'collector:4318' is not a URL such as http://collector:4318/v1/traces",
+        ),
+        (
+            ["--tracing-endpoint=http://me:secret@collector:4318"],
+            {},
+            "--tracing-endpoint: must hold no credentials: set OTEL_EXPORTER_OTLP_HEADERS from a Secret",
+        ),
         (["--max-policies=0"], {}, "--max-policies: '0' is not a whole number of at least 1"),
         (["--metrics-address=9090"], {}, "--metrics-address: '9090' is not host:port, for instance 0.0.0.0:9090"),
         (["--health-address=x:70000"], {}, "--health-address: 'x:70000' is not host:port, for instance 0.0.0.0:9090"),

@@ -104,6 +104,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: CHANNEL_OPERATOR_ALLOWED_BROKER_HOSTS
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.operator.tracingEndpoint }}
+- name: CHANNEL_OPERATOR_TRACING_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -4,6 +4,7 @@ Decides small questions that need a clock or memory: whether a grace time is ove
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +20,7 @@ from channel_operator.engine.bindings import Bindings
 from channel_operator.engine.claims import Claims
 from channel_operator.engine.clock import Clock
 from channel_operator.engine.connection import Addresses
-from channel_operator.engine.ports import SecretStore, Telemetry
+from channel_operator.engine.ports import Attribute, SecretStore, Telemetry
 from channel_operator.engine.schedule import Schedule
 from channel_operator.engine.statuses import Statuses
 from channel_operator.engine.store import Store
@@ -69,6 +70,10 @@ class Context:
     def name(self) -> str:
         """`namespace/name`, as metrics and messages call the broker."""
         return f"{self.broker.namespace}/{self.broker.name}"
+
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+        """Have what runs inside show as a span of a trace."""
+        return self.telemetry.span(name, broker=self.name, **attributes)
 
     def only_observes(self) -> bool:
         """Whether nothing at all is written to this broker."""

@@ -5,7 +5,7 @@ One broker's trouble never touches another's loop.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -14,7 +14,7 @@ from channel_operator.api.meta import Kind
 from channel_operator.api.reasons import ConditionType, Reason
 from channel_operator.api.values import seconds
 from channel_operator.core import policy
-from channel_operator.core.model import Key, Problem
+from channel_operator.core.model import Key, Observation, Problem
 from channel_operator.core.resolve import broker_problems
 from channel_operator.core.view import Manifest
 from channel_operator.engine.broker_report import BrokerReport
@@ -36,6 +36,9 @@ CHECK_SECONDS = 5.0
 """Longest time for which the regular look at a Broker's Secrets may hold its loop up."""
 LONGEST_BACKOFF = 30.0
 """Seconds between tries to reach a broker."""
+
+NAMED = 10
+"""Objects that a trace names, at most, of those that a pass is about."""
 
 
 class BrokerLoop:
@@ -72,7 +75,8 @@ class BrokerLoop:
     async def _one_life(self) -> tuple[Problem | None, str | None]:
         """Connect and serve; return what ended it: something wrong with the Broker object, or an outage."""
         try:
-            await self._connect()
+            with self.context.span("connect"):
+                await self._connect()
             await self._serve()
         except ReconnectError:
             return None, None
@@ -133,10 +137,11 @@ class BrokerLoop:
 
     async def _take_over(self, live: Live) -> None:
         """Look at all objects before anything is assembled: a partial view would narrow what users may do."""
-        observation = await live.session.observe(None)
-        self.context.schedule.take_all()
-        keys = self._keys()
-        await self._pass(live, live.reconciler.take_over(keys, observation, live.session, live.capabilities))
+        with self.context.span("pass", cause="connected"):
+            observation = await self._observe(live)
+            self.context.schedule.take_all()
+            keys = self._keys()
+            await self._pass(live, live.reconciler.take_over(keys, observation, live.session, live.capabilities))
         await self.report.served()
         self.report.observed(live.reconciler.state)
         self.report.tell()
@@ -152,7 +157,8 @@ class BrokerLoop:
                 await self._resync(live)
                 next_resync = clock.monotonic() + self._interval(live)
             if clock.monotonic() >= next_check:
-                await self._check(live)
+                with self.context.span("check"):
+                    await self._check(live)
                 next_check = clock.monotonic() + self.context.options.broker_secret_sweep
             quiet = self.report.due_in()
             until = min(next_resync, next_check) - clock.monotonic()
@@ -162,7 +168,8 @@ class BrokerLoop:
                     keys.remove(self.context.broker)
                     await self._broker_changed(live)
                 if keys:
-                    await self._pass(live, live.reconciler.run(keys, live.session, live.capabilities))
+                    with self.context.span("pass", cause="changes", keys=len(keys), objects=_named(keys)):
+                        await self._pass(live, live.reconciler.run(keys, live.session, live.capabilities))
             self.report.tell()
 
     async def _pass(self, live: Live, work: Coroutine[Any, Any, None]) -> None:
@@ -176,15 +183,21 @@ class BrokerLoop:
             await work
         finally:
             self.report.idle()
-        await live.reports.tell(live.reconciler.state.take_affected())
+        with self.context.span("report"):
+            await live.reports.tell(live.reconciler.state.take_affected())
+
+    async def _observe(self, live: Live) -> Observation:
+        with self.context.span("observe"):
+            return await live.session.observe(None)
 
     async def _resync(self, live: Live) -> None:
-        observation = await live.session.observe(None)
-        if await live.session.probe() != live.capabilities:
-            # Wiped, replaced or upgraded between two calls: an empty broker must not pass for drift on the old one.
-            log.info("another broker answers, connecting anew", broker=self.context.name)
-            raise ReconnectError
-        await self._pass(live, live.reconciler.resync(observation, live.session, live.capabilities))
+        with self.context.span("pass", cause="resync"):
+            observation = await self._observe(live)
+            if await live.session.probe() != live.capabilities:
+                # Wiped, replaced or upgraded between two calls: an empty broker must not pass for drift on the old one.
+                log.info("another broker answers, connecting anew", broker=self.context.name)
+                raise ReconnectError
+            await self._pass(live, live.reconciler.resync(observation, live.session, live.capabilities))
         self.report.observed(live.reconciler.state)
         self.report.tell()
 
@@ -221,9 +234,11 @@ class BrokerLoop:
         if manifest.spec != live.connection.spec:
             raise ReconnectError
         if live.reconciler.brake.waits:
-            await self._pass(live, live.reconciler.run((), live.session, live.capabilities))
+            with self.context.span("pass", cause="brake"):
+                await self._pass(live, live.reconciler.run((), live.session, live.capabilities))
         if self.report.asked_to_look(manifest):
-            await self._check(live)
+            with self.context.span("check"):
+                await self._check(live)
             await self._resync(live)
 
     def _keys(self) -> list[Key]:
@@ -267,3 +282,7 @@ class BrokerLoop:
         if live is not None:
             await live.reconciler.close()
             await live.session.close()
+
+
+def _named(keys: Sequence[Key]) -> list[str]:
+    return [str(key) for key in keys[:NAMED]]

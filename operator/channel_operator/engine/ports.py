@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,6 +17,7 @@ from channel_operator.errors import OperatorError, Retry
 __all__ = [
     "NO_BROKER",
     "RESULTS",
+    "Attribute",
     "Body",
     "BrokerFigures",
     "Conflict",
@@ -181,6 +183,8 @@ class EventSink(Protocol):
         """Whether what an event of this resourceVersion says is known already: then it need not come."""
 
 
+Attribute = str | int | Sequence[str]
+"""A value in a trace."""
 RESULTS: Final = ("success", "waiting", "blocked", "retry", "error")
 """What an object's pass may come to."""
 NO_BROKER: Final = "none"
@@ -228,6 +232,9 @@ class Telemetry(Protocol):
 
     def leading(self, leader: bool) -> None:  # noqa: FBT001  # one argument, and the method's name says what it is
         """Tell whether this replica leads now."""
+
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+        """Have what runs inside show as one span of a trace, in that of whatever called it. Never a secret in it."""
 
     def broker(self, broker: str) -> Recorder:
         """Return the recorder for the calls to one broker (`namespace/name`)."""

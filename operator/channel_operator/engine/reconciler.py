@@ -66,7 +66,8 @@ class Reconciler:
 
     async def run(self, keys: Iterable[Key], session: Session, capabilities: Capabilities) -> None:
         """Bring these keys one step on. Raises Unreachable when the broker went away in the middle of it."""
-        looks, due = await self._enter(keys, session, capabilities)
+        with self.context.span("resolve"):
+            looks, due = await self._enter(keys, session, capabilities)
         await self._write(due, session, capabilities)
         await self.departures.finish(looks)
 
@@ -75,7 +76,8 @@ class Reconciler:
     ) -> None:
         """Begin with a broker: look at all objects before anything is compared, then put everything right."""
         self.state.picture = observation.resources
-        looks, _ = await self._enter(keys, session, capabilities)
+        with self.context.span("resolve"):
+            looks, _ = await self._enter(keys, session, capabilities)
         await self.resync(observation, session, capabilities)
         await self.departures.finish(looks)
 
@@ -224,7 +226,8 @@ class Reconciler:
         extra: Sequence[Change] = (),
     ) -> Sequence[Outcome]:
         state = self.state
-        found = self._plan(ids, capabilities)
+        with self.context.span("diff"):
+            found = self._plan(ids, capabilities)
         for key, problems in found.blocked.items():
             state.blocked[key] = problems
             state.affected.add(key)
@@ -242,7 +245,8 @@ class Reconciler:
             self.departures.if_empty(empty, session)
         if not now:
             return ()
-        outcomes = await session.apply(now)
+        with self.context.span("apply", changes=len(now)):
+            outcomes = await session.apply(now)
         self.take_in(outcomes)
         return outcomes
 

@@ -5,6 +5,7 @@ thousand objects cost nothing between scrapes. Labels name kinds and brokers onl
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import product
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from prometheus_client.registry import Collector
 from channel_operator import __version__
 from channel_operator.api.meta import Kind
 from channel_operator.brokers.base import Recorder
-from channel_operator.engine.ports import RESULTS, BrokerFigures
+from channel_operator.engine.ports import RESULTS, Attribute, BrokerFigures
+from channel_operator.telemetry.tracing import NoTracer, Tracer
 
 __all__ = ["Metrics", "Scrape"]
 
@@ -37,7 +39,8 @@ class Scrape(NamedTuple):
 class _BrokerRecorder:
     """Counts the calls to one broker; implements `brokers.base.Recorder`."""
 
-    def __init__(self, broker: str, requests: Counter, durations: Histogram) -> None:
+    def __init__(self, broker: str, requests: Counter, durations: Histogram, tracer: Tracer) -> None:
+        self._tracer = tracer
         self._broker = broker
         self._requests = requests
         self._durations = durations
@@ -45,12 +48,14 @@ class _BrokerRecorder:
     def request(self, operation: str, outcome: str, seconds: float) -> None:
         self._requests.labels(self._broker, operation, outcome).inc()
         self._durations.labels(self._broker, operation).observe(seconds)
+        self._tracer.call(self._broker, operation, outcome, seconds)
 
 
 class Metrics(Collector):
     """All metrics in a registry of their own; implements `Telemetry` and `KubeRecorder`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer or NoTracer()
         # A creation time beside every counter would double the series for nothing anyone asks.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own
         registry = self.registry = CollectorRegistry()
@@ -112,13 +117,17 @@ class Metrics(Collector):
         """Count native objects put right."""
         self._corrected.labels(broker, resource).inc(count)
 
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[None]:
+        """Have what runs inside show as a span, where tracing is on."""
+        return self._tracer.span(name, **attributes)
+
     def leading(self, leader: bool) -> None:  # noqa: FBT001  # as in the protocol
         """Note whether this replica leads."""
         self._leader = leader
 
     def broker(self, broker: str) -> Recorder:
         """Return the recorder for one broker's calls."""
-        return _BrokerRecorder(broker, self._requests, self._request_durations)
+        return _BrokerRecorder(broker, self._requests, self._request_durations, self._tracer)
 
     def forget(self, broker: str) -> None:
         """Drop the series of a Broker that is no more."""
