@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.chart.conftest import CHART, HelmError, Manifest, Render, pick, run_helm
+from tests.harness.install import ROOT
 from tests.harness.metric_names import check_query
 from tests.lab.promtool import promtool
 
@@ -138,6 +139,16 @@ def test_the_dashboard_uses_metrics_and_labels_that_there_are(title: str, query:
 
 def _group(query: str) -> dict[str, Any]:
     return {"name": "panel", "rules": [{"record": "panel", "expr": query}]}
+
+
+def test_prometheus_understands_the_queries_of_the_page_on_metrics() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    queries = re.findall(r"^```promql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(queries) >= 3
+    rules = {"groups": [_group(query) for query in queries]}
+    for number, group in enumerate(rules["groups"]):
+        group["name"] = f"query {number}"
+    promtool("check", "rules", "--lint=none", "/dev/stdin", text=json.dumps(rules))
 
 
 def test_the_dashboards_variables_ask_for_what_there_is_and_its_panels_do_not_overlap() -> None:

@@ -1,13 +1,16 @@
 """Secrets that can be recognised, planted everywhere: none comes out in logs, Events, status, metrics or traces."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness.collector import Collector
+from tests.harness.install import ROOT
 from tests.harness.kubeapi import Object
 from tests.harness.metric_names import documented
 from tests.harness.site import Site
@@ -146,3 +149,25 @@ def test_promtool_finds_nothing_wrong_with_what_prometheus_reads(world: World, s
     ends = [one.labels for one in families[CERTIFICATES].samples if one.labels["broker"] == f"{site.home}/main"]
     assert {labels["which"] for labels in ends} == {"management", "data", "ca"}
     assert {sample.labels["verb"] for sample in families["channel_operator_kube_request"].samples} >= {"list", "patch"}
+
+
+def test_the_brokers_own_exporter_names_queues_as_the_page_on_metrics_says(world: World, site: Site) -> None:
+    if world.rabbitmq.external:
+        pytest.skip("where a RabbitMQ from outside serves its metrics is not known")
+    page = (ROOT / "docs" / "operations.md").read_text()
+    [path] = re.findall(r"`(/metrics/detailed\?\S+&vhost=)/`", page)
+    names = set(re.findall(r"\brabbitmq_detailed_\w+", page))
+    shop = site.namespace("shop")
+    site.cluster.apply(site.queue(shop, "orders"))
+    site.cluster.wait_ready("Queue", shop, "orders")
+    url = f"https://localhost:{world.rabbitmq.prometheus_port}{path}{site.vhost}"
+
+    def shown() -> bool:
+        with urllib.request.urlopen(url, timeout=10, context=world.rabbitmq.client_context()) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        samples = [sample for family in families for sample in family.samples]
+        ours = {"vhost": site.vhost, "queue": f"{shop}.orders"}
+        return {one.name for one in samples if ours.items() <= one.labels.items()} >= names
+
+    assert len(names) == 2
+    wait_until(shown, "RabbitMQ shows the queue's depth and consumers", describe=world.last_words)

@@ -111,6 +111,9 @@ async def test_a_broker_that_is_away_shows_as_down_and_one_that_is_gone_does_not
         assert scraped.total("reconcile_total", kind="Queue", result="waiting") >= 1
         assert scraped.samples("orphans") == [], "nobody looked yet"
         assert scraped.samples("broker_observed_timestamp_seconds") == []
+        w.kube.annotate(MAIN, reconcile="Disabled")
+        await w.advance(10)
+        assert scraped.samples("broker_up") == [], "it is not asked"
         w.kube.vanish(MAIN)
         await w.advance(10)
         assert scraped.samples("broker_up") == []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from channel_operator.api.meta import Kind
+from channel_operator.core import policy
 from channel_operator.core.model import Key
 from channel_operator.core.report import is_ready
 from channel_operator.core.view import Manifest
@@ -28,7 +29,8 @@ def broker_figures(context: Context, report: BrokerReport) -> BrokerFigures:
     ends = [end for manifest in found if (end := _certificate_end(context, manifest.key)) is not None]
     return BrokerFigures(
         broker=context.name,
-        up=report.up(),
+        # One that was told to be left alone is not asked, so nobody is to be woken for it.
+        up={} if broker is not None and policy.is_disabled(broker) else report.up(),
         depth={priority.name.lower(): count for priority, count in context.schedule.depth().items()},
         resources=_by_readiness(found),
         deleting_since=_oldest_deletions(found if broker is None else [broker, *found]),
